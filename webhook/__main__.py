@@ -1,0 +1,5 @@
+"""``python -m webhook`` is ``slimgate``."""
+
+from webhook.cli.main import main
+
+main()
