@@ -1,0 +1,1 @@
+"""What an image is: bytes in, facts out. No socket, no clock, no Kubernetes."""
