@@ -1,0 +1,240 @@
+"""runnable: would the command start, as containerd, runc and the kernel start it?"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.subjects import found, image, subject
+from webhook.checks.runnable import CHECK
+from webhook.image.facts import Executable, Programs
+from webhook.pod import ContainerKind, Hook
+
+ELF = Executable(kind="elf", machine="amd64")
+GLIBC = Executable(kind="elf", machine="amd64", interpreter="/lib64/ld-linux-x86-64.so.2")
+PATH = ("PATH=/usr/bin:/bin",)
+
+
+def asked(
+    executables, *, links=None, entrypoint=None, cmd=None, image_env=PATH, cwd="", **container
+):
+    facts = image(
+        contents={"programs": Programs(executables=executables, links=links or {})},
+        entrypoint=entrypoint,
+        cmd=cmd,
+        env=image_env,
+        working_dir=cwd,
+    )
+    return subject(facts, **container)
+
+
+def script(interpreter, argument=None):
+    return Executable(kind="script", interpreter=interpreter, interpreter_argument=argument)
+
+
+@pytest.mark.parametrize(
+    ("config", "container", "expected"),
+    [
+        pytest.param(
+            {},
+            {},
+            [("noCommand", "neither the pod nor the image names a command")],
+            id="no command",
+        ),
+        pytest.param({"entrypoint": ("/app",)}, {}, [], id="entrypoint"),
+        pytest.param({"cmd": ("/app",)}, {}, [], id="cmd"),
+        pytest.param({"cmd": ("/gone",)}, {"args": ("/app",)}, [], id="args replace cmd"),
+        pytest.param({"entrypoint": ("/gone",)}, {"command": ("/app",)}, [], id="command wins"),
+        pytest.param({"entrypoint": ("/app",)}, {"command": ()}, [], id="an empty command is none"),
+        pytest.param(
+            {"entrypoint": ("/app",)},
+            {"command": ("sh", "-c", "/app")},
+            [("commandMissing", 'the pod\'s command "sh" is not in PATH (/usr/bin:/bin)')],
+            id="sh -c on distroless",
+        ),
+        pytest.param(
+            {"entrypoint": ("/app/server",)},
+            {},
+            [
+                (
+                    "commandMissing",
+                    (
+                        'the image\'s entrypoint "/app/server" is not in the image, or is not '
+                        "executable"
+                    ),
+                )
+            ],
+            id="not there",
+        ),
+        pytest.param({"cmd": ("node",)}, {}, [], id="in PATH"),
+        pytest.param(
+            {"cmd": ("node",), "image_env": ("PATH=/bin",)},
+            {},
+            [("commandMissing", 'the image\'s cmd "node" is not in PATH (/bin)')],
+            id="not in this PATH",
+        ),
+        pytest.param({"cmd": ("node",), "image_env": ()}, {}, [], id="the default PATH"),
+        pytest.param(
+            {"cmd": ("node",)},
+            {"env": {"PATH": "/opt"}},
+            [("commandMissing", 'the image\'s cmd "node" is not in PATH (/opt)')],
+            id="the pod's PATH",
+        ),
+        pytest.param(
+            {"cmd": ("node",)},
+            {"document": {"env": [{"name": "PATH", "valueFrom": {}}]}, "env": {}},
+            [],
+            id="PATH from elsewhere",
+        ),
+        pytest.param({"cmd": ("./node",), "cwd": "/usr/bin"}, {}, [], id="working directory"),
+        pytest.param({"cmd": ("./node",)}, {"working_dir": "/usr/bin"}, [], id="the pod's own"),
+        pytest.param({"cmd": ("$(BIN)",)}, {}, ["commandMissing"], id="the image's are literal"),
+        pytest.param({}, {"command": ("$(BIN)",)}, [], id="variable from elsewhere"),
+        pytest.param(
+            {}, {"command": ("$(BIN)",), "env": {"BIN": "/app"}}, [], id="variable, known"
+        ),
+        pytest.param(
+            {},
+            {"command": ("$(BIN)",), "env": {"BIN": "/gone"}},
+            ["commandMissing"],
+            id="variable, known and wrong",
+        ),
+        pytest.param({}, {"command": ("$$(X)",)}, ["commandMissing"], id="an escaped dollar"),
+        pytest.param(
+            {},
+            {"command": ("/data/x",), "document": {"volumeMounts": [{"mountPath": "/data/"}]}},
+            [],
+            id="below a volume",
+        ),
+        pytest.param({}, {"kind": ContainerKind.VOLUME}, [], id="a volume never starts"),
+        pytest.param({}, {"pod": {"os": "windows"}}, [], id="windows"),
+    ],
+)
+def test_command(config, container, expected):
+    """Which word is started, and where it is looked for."""
+    answer = found(CHECK, asked({"/app": ELF, "/usr/bin/node": ELF}, **config, **container))
+    assert answer == expected or [reason for reason, _ in answer] == expected
+
+
+@pytest.mark.parametrize(
+    ("executables", "links", "expected"),
+    [
+        pytest.param({"/app": ELF}, {}, [], id="static"),
+        pytest.param(
+            {"/app": GLIBC},
+            {},
+            [
+                (
+                    "interpreterMissing",
+                    (
+                        "needs /lib64/ld-linux-x86-64.so.2, which the image does not have (a glibc "
+                        "binary on a musl or static base)"
+                    ),
+                )
+            ],
+            id="glibc on musl",
+        ),
+        pytest.param(
+            {"/app": GLIBC, "/usr/lib64/ld-linux-x86-64.so.2": ELF},
+            {"/lib64": "usr/lib64"},
+            [],
+            id="loader through a merged folder",
+        ),
+        pytest.param(
+            {"/app": Executable(kind="elf", machine="arm64")},
+            {},
+            [("architecture", "is built for arm64, and the image is for amd64")],
+            id="another architecture",
+        ),
+        pytest.param(
+            {"/app": Executable(kind="elf", machine="386")}, {}, [], id="386 runs on amd64"
+        ),
+        pytest.param(
+            {"/app": Executable(kind="other")},
+            {},
+            [("notExecutable", "is neither an ELF binary nor a script with #!")],
+            id="text",
+        ),
+        pytest.param({"/app": script("/bin/sh"), "/bin/sh": ELF}, {}, [], id="script"),
+        pytest.param(
+            {"/app": script("/bin/bash")},
+            {},
+            [
+                (
+                    "interpreterMissing",
+                    "is a script for /bin/bash, which the image does not have",
+                )
+            ],
+            id="script without its shell",
+        ),
+        pytest.param(
+            {"/app": script("/bin/sh\r"), "/bin/sh": ELF},
+            {},
+            [
+                (
+                    "interpreterMissing",
+                    (
+                        "is a script for '/bin/sh\\r', which the image does not have (its lines "
+                        "end as on Windows)"
+                    ),
+                )
+            ],
+            id="CRLF",
+        ),
+        pytest.param(
+            {"/app": script("/usr/bin/env", "-S node --x"), "/usr/bin/env": ELF},
+            {},
+            [
+                (
+                    "interpreterMissing",
+                    "is a script for node, which is not in PATH (/usr/bin:/bin)",
+                )
+            ],
+            id="env without node",
+        ),
+        pytest.param(
+            {"/app": script("/usr/bin/env", "node"), "/usr/bin/env": ELF, "/bin/node": ELF},
+            {},
+            [],
+            id="env with node",
+        ),
+        pytest.param(
+            {"/app": script("/app")},
+            {},
+            [("notExecutable", "is a script run by scripts, too deep")],
+            id="its own interpreter",
+        ),
+        pytest.param({"/bin/app": ELF}, {"/app": "bin/../bin/./app"}, [], id="link"),
+        pytest.param(
+            {},
+            {"/app": "/loop", "/loop": "/app"},
+            [("commandMissing", "is not in the image, or is not executable")],
+            id="links in circles",
+        ),
+    ],
+)
+def test_program(executables, links, expected):
+    """What the kernel would say."""
+    answer = found(CHECK, asked(executables, links=links, entrypoint=("/app",)))
+    assert answer == [
+        (reason, f'the image\'s entrypoint "/app" {what}') for reason, what in expected
+    ]
+
+
+def test_hooks():
+    """Probes and lifecycle hooks start programs, too; variables are not expanded in them."""
+    hooks = (
+        Hook(where="livenessProbe", command=("curl", "-f", "localhost")),
+        Hook(where="preStop", command=("/app", "stop")),
+        Hook(where="postStart", command=()),
+    )
+    assert found(CHECK, asked({"/app": ELF}, entrypoint=("/app",), hooks=hooks)) == [
+        (
+            "hookMissing",
+            'the livenessProbe runs "curl", which is not in PATH (/usr/bin:/bin)',
+        )
+    ]
+
+
+def test_needs_the_layers():
+    """Not looked is not the same as not there."""
+    assert found(CHECK, subject(image(read=False))) is None

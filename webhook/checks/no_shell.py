@@ -1,0 +1,43 @@
+"""noShell: no shell can be started in the container.
+
+What it asks
+    Is there a shell in the image that somebody could execute?
+
+Why
+    An attacker who can make a process start another one gets far with a shell: scripts,
+    pipes, downloads. Without one most ready-made exploits stop at the first command. The
+    application itself needs none.
+
+What it flags
+    Every executable that is a shell by its path (sh, bash, ash, dash, zsh, ksh, fish, busybox,
+    toybox, … in any folder), by a symbolic or hard link to one, or by its content: a busybox
+    that was renamed is found all the same. Links are listed with the file they lead to.
+    Not flagged: a text file named sh that nobody can execute, and interpreters such as python.
+
+Remedy
+    Build in one stage and copy the result into a distroless base in a second one
+    (gcr.io/distroless/static-debian13:nonroot, or scratch). Debug with kubectl debug, which
+    brings its own image; the policy's ephemeralContainers.allow says which.
+
+Options
+    None: ``noShell: {}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webhook.checks.check import Check, Finding, Options, Subject, program_findings, unread_windows
+
+NAME = "noShell"
+REMEDY = "copy the application into a distroless base in the last build stage"
+
+
+def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
+    if subject.windows:
+        yield unread_windows(NAME)
+        return
+    yield from program_findings(NAME, "shell", REMEDY, subject.image.files.shells)
+
+
+CHECK = Check(name=NAME, title="no shell", options=Options, inspect=_inspect)

@@ -1,0 +1,147 @@
+"""runnable: the container would start at all.
+
+What it asks
+    Is the command that the container would run in the image, and can this image run it?
+
+Why
+    Moving to a distroless base breaks what was never noticed: a start through sh -c, a probe
+    that calls curl, a glibc binary on a musl base. That shows as a crash loop after the
+    roll-out; here it shows before.
+
+What it flags
+    No command at all; a command that is not there or not executable (looked up in PATH as the
+    runtime does, through symbolic links, from the working directory); a binary for another
+    architecture; a missing ELF interpreter (the dynamic loader) or #! interpreter, also behind
+    /usr/bin/env; and exec probes and lifecycle hooks whose command is missing.
+    Not flagged: what cannot be known from the image, as commands below a volume mount, commands
+    with a $(VARIABLE) whose value comes from elsewhere, and anything on Windows.
+
+Remedy
+    Name the program itself instead of a shell line, build statically or for the base's libc,
+    and use httpGet, tcpSocket or grpc probes.
+
+Options
+    None: ``runnable: {}``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from webhook.checks.check import Check, Finding, Options, Subject
+from webhook.image.config import ImageConfig
+from webhook.image.lookup import Hidden, Obstacle, Root
+from webhook.pod import Container, ContainerKind
+
+NAME = "runnable"
+REMEDIES = {
+    "commandMissing": "name a program that the image has; without a shell, name it directly",
+    "interpreterMissing": "link it statically, or use a base that has the interpreter it needs",
+    "architecture": "build the image for the platform it is published for",
+    "notExecutable": "name a binary, or a script whose first line is #! and its interpreter",
+}
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What containerd sets where nobody sets PATH."""
+_VARIABLE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
+
+
+def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
+    container = subject.container
+    if container.kind is ContainerKind.VOLUME or subject.windows:
+        return
+    config = subject.image.config
+    path = _path(container, config)
+    if path is None:
+        return
+    root = Root(
+        programs=subject.image.files.programs,
+        architecture=subject.image.platform.architecture,
+        path=path,
+        cwd=posixpath.join("/", container.working_dir or config.working_dir),
+        mounts=_mounts(container),
+    )
+    yield from _command(container, config, root)
+    for hook in container.hooks:
+        obstacle = _obstacle(root, hook.command[0]) if hook.command else None
+        if obstacle is not None:
+            yield _finding(
+                "hookMissing",
+                f'the {hook.where} runs "{hook.command[0]}", which {obstacle.detail}',
+                "use httpGet, tcpSocket, grpc or sleep, or a program that the image has",
+            )
+
+
+def _command(container: Container, config: ImageConfig, root: Root) -> Iterator[Finding]:
+    """Judge the first word of what containerd's WithProcessArgs would start."""
+    words, whose = _words(container, config)
+    if not words:
+        yield _finding(
+            "noCommand",
+            "neither the pod nor the image names a command",
+            "set ENTRYPOINT in the image, or command in the pod",
+        )
+        return
+    word = words[0] if whose.startswith("the image") else _expanded(words[0], container)
+    obstacle = None if word is None else _obstacle(root, word)
+    if obstacle is not None:
+        yield _finding(
+            obstacle.reason, f'{whose} "{word}" {obstacle.detail}', REMEDIES[obstacle.reason]
+        )
+
+
+def _words(container: Container, config: ImageConfig) -> tuple[tuple[str, ...], str]:
+    """The command line as far as its first word, and whose it is."""
+    if container.command:
+        return container.command, "the pod's command"
+    if config.entrypoint:
+        return config.entrypoint, "the image's entrypoint"
+    if container.args:
+        return container.args, "the pod's args"
+    return config.cmd or (), "the image's cmd"
+
+
+def _obstacle(root: Root, command: str) -> Obstacle | None:
+    try:
+        return root.obstacle(command)
+    except Hidden:
+        return None  # a volume may hold it
+
+
+def _expanded(word: str, container: Container) -> str | None:
+    """The word as the kubelet passes it on; None where a value comes from elsewhere."""
+    known = {name: value for name, value in container.env.items() if "$" not in value}
+    if any(name and name not in known for name in _VARIABLE.findall(word)):
+        return None
+    return _VARIABLE.sub(lambda match: known[match[1]] if match[1] else "$", word)
+
+
+def _path(container: Container, config: ImageConfig) -> str | None:
+    """The container's PATH; None where its value comes from elsewhere (``valueFrom``)."""
+    if "PATH" in container.env:
+        return container.env["PATH"]
+    named = container.document.get("env")
+    if isinstance(named, list) and any(
+        isinstance(item, dict) and item.get("name") == "PATH" for item in named
+    ):
+        return None
+    paths = [entry.removeprefix("PATH=") for entry in config.env if entry.startswith("PATH=")]
+    return paths[-1] if paths else _DEFAULT_PATH
+
+
+def _mounts(container: Container) -> tuple[str, ...]:
+    mounts = container.document.get("volumeMounts")
+    paths = [
+        mount.get("mountPath")
+        for mount in (mounts if isinstance(mounts, list) else ())
+        if isinstance(mount, dict)
+    ]
+    return tuple(posixpath.join("/", path) for path in paths if isinstance(path, str) and path)
+
+
+def _finding(reason: str, detail: str, remedy: str) -> Finding:
+    return Finding(check=NAME, result="fail", reason=reason, detail=detail, remedy=remedy)
+
+
+CHECK = Check(name=NAME, title="would start", options=Options, inspect=_inspect)

@@ -1,0 +1,1 @@
+"""Policy documents to policies; findings and policies to a decision."""
