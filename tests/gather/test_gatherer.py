@@ -1,0 +1,270 @@
+"""Gathering: each thing fetched once, nothing waited for beyond the deadline, nothing believed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support import forge
+from tests.support.source import ForgedSource
+from webhook.errors import Busy
+from webhook.gather import Caches, Gatherer, ImageRequest, Unread
+from webhook.image.platform import Platform
+from webhook.image.reference import Reference
+from webhook.limits import Deadline, Limits
+from webhook.store.memory import Memory
+
+NAME = "registry.test/app:1"
+APP = forge.image([[forge.file("app", b"#!/bin/false\n", mode=0o755)]], user="65532")
+
+
+@pytest.fixture
+def gatherer():
+    pools = []
+
+    def make(images, **options):
+        source = ForgedSource(images)
+        opening, reading = ThreadPoolExecutor(2), ThreadPoolExecutor(2)
+        pools.extend((source, opening, reading))
+        made = Gatherer(
+            source,
+            caches=Caches(
+                **{
+                    name: Memory(capacity=100, clock=time.monotonic)
+                    for name in ("tags", "images", "layers", "files", "failures")
+                }
+            ),
+            limits=options.pop("limits", Limits()),
+            opening=opening,
+            reading=reading,
+            clock=time.monotonic,
+            background=30,
+            **options,
+        )
+        return made, source
+
+    yield make
+    for pool in pools:
+        if isinstance(pool, ForgedSource):
+            for event in pool.held.values():
+                event.set()
+        else:
+            pool.shutdown()
+
+
+def request(name: str = NAME, **conditions) -> ImageRequest:
+    return ImageRequest(reference=Reference.parse(name), **conditions)
+
+
+def soon(seconds: float = 20) -> Deadline:
+    return Deadline.after(seconds, time.monotonic)
+
+
+def read(gatherer, name: str = NAME):
+    """Configs, then layers, of the one image: its facts or what went wrong."""
+    asked = request(name)
+    (item,) = gatherer.configs([asked], soon())[asked]
+    if isinstance(item, Unread):
+        return item
+    ((_, layered),) = gatherer.layers([(asked, item)], soon()).items()
+    return layered
+
+
+def test_config_first_layers_only_when_asked(gatherer):
+    images, source = gatherer({NAME: APP})
+    asked = request()
+
+    (facts,) = images.configs([asked], soon())[asked]
+
+    assert facts.config.user == "65532"
+    assert facts.contents is None
+    assert APP.layers[0] not in source.asked
+    assert facts.digest == facts.manifest_digest == APP.digest
+
+
+def test_layers_are_read_and_merged(gatherer):
+    images, _ = gatherer({NAME: APP})
+
+    facts = read(images)
+
+    assert list(facts.files.programs.executables) == ["/app"]
+    assert facts.files.user.uid == 65532
+
+
+def test_what_is_known_is_not_fetched_again(gatherer):
+    images, source = gatherer({NAME: APP})
+    read(images)
+    before = list(source.asked)
+
+    (facts,) = images.configs([request()], soon())[request()]
+
+    assert facts.contents is not None
+    assert source.asked == before
+
+
+def test_a_layer_that_two_images_share_is_read_once_and_blamed_on_each_ones_own_step(gatherer):
+    base = [forge.file("bin/sh", b"\x7fELF", mode=0o755)]
+    one = forge.image([base], history=["ADD base /"])
+    two = forge.image([[forge.folder("srv")], base], history=["RUN mkdir srv", "COPY shell /"])
+    images, source = gatherer({"registry.test/one:1": one, "registry.test/two:1": two})
+
+    first = read(images, "registry.test/one:1").files.shells[0]
+    second = read(images, "registry.test/two:1").files.shells[0]
+
+    assert (first.layer, first.created_by) == (0, "ADD base /")
+    assert (second.layer, second.created_by) == (1, "COPY shell /")
+    assert source.asked.count(one.layers[0]) == 1
+
+
+def test_a_burst_makes_one_fetch(gatherer):
+    images, source = gatherer({NAME: APP})
+    with ThreadPoolExecutor(16) as burst:
+        answers = list(burst.map(lambda _: read(images), range(64)))
+
+    assert {facts.manifest_digest for facts in answers} == {APP.digest}
+    assert source.asked.count(APP.layers[0]) == 1
+    assert source.asked.count(NAME) == 1
+
+
+def test_the_deadline_is_kept_and_the_retry_finds_it_done(gatherer):
+    images, source = gatherer({NAME: APP})
+    gate = source.held[APP.layers[0]] = threading.Event()
+    asked = request()
+    (facts,) = images.configs([asked], soon())[asked]
+
+    ((_, late),) = images.layers([(asked, facts)], soon(0.05)).items()
+    assert isinstance(late, Unread)
+    assert (late.error.reason, late.error.detail) == ("deadline", "0 of 1 layers read so far")
+
+    gate.set()
+    assert read(images).files.programs.executables
+    assert source.asked.count(APP.layers[0]) == 1
+
+
+def test_as_many_wait_as_may_and_known_images_are_answered_all_the_same(gatherer):
+    slow = forge.image([[forge.file("slow", b"x", mode=0o755)]])
+    images, source = gatherer({NAME: APP, "registry.test/slow:1": slow}, waiters=1)
+    read(images)
+    gate = source.held["registry.test/slow:1"] = threading.Event()
+    waiting = threading.Thread(target=read, args=(images, "registry.test/slow:1"))
+    waiting.start()
+    while "registry.test/slow:1" not in source.asked:
+        time.sleep(0.01)
+
+    with pytest.raises(Busy):
+        images.configs([request("registry.test/other:1")], soon())
+    assert read(images).manifest_digest == APP.digest
+
+    gate.set()
+    waiting.join()
+
+
+def test_a_failure_is_an_answer_and_is_remembered(gatherer):
+    images, source = gatherer({})
+    missing = read(images)
+    again = read(images)
+
+    assert missing.error.reason == again.error.reason == "notFound"
+    assert source.asked == []
+
+
+def test_bytes_that_are_not_what_was_promised_are_refused(gatherer):
+    lied = forge.image([[forge.file("app", b"x", mode=0o755)]])
+    lied.blobs[lied.layers[0]] = forge.compress(forge.tar([forge.file("app", b"y")]), "gzip")
+    images, _ = gatherer({NAME: lied})
+
+    assert read(images).error.reason == "integrity"
+
+
+def test_a_failing_layer_decides_before_the_others_are_there(gatherer):
+    bad = forge.image([[forge.file("a", b"1")], [forge.file("b", b"2")]])
+    bad.blobs[bad.layers[1]] = b"nonsense"
+    images, source = gatherer({NAME: bad})
+    source.held[bad.layers[0]] = threading.Event()
+    asked = request()
+    (facts,) = images.configs([asked], soon())[asked]
+
+    ((_, item),) = images.layers([(asked, facts)], soon(1)).items()
+
+    assert item.error.reason == "integrity"
+
+
+class TestPlatforms:
+    ARM = forge.image([], architecture="arm64")
+    INDEX = forge.index(
+        [
+            (APP, {"os": "linux", "architecture": "amd64"}),
+            (ARM, {"os": "linux", "architecture": "arm64"}),
+        ]
+    )
+
+    def platforms(self, images, **conditions):
+        asked = request(**conditions)
+        return [str(item.platform) for item in images.configs([asked], soon())[asked]]
+
+    def test_all_that_the_pod_could_land_on(self, gatherer):
+        images, _ = gatherer({NAME: self.INDEX})
+        assert self.platforms(images) == ["linux/amd64", "linux/arm64"]
+
+    def test_the_pod_narrows_it(self, gatherer):
+        images, _ = gatherer({NAME: self.INDEX})
+        assert self.platforms(images, architectures=frozenset({"arm64"})) == ["linux/arm64"]
+
+    def test_the_nodes_narrow_it(self, gatherer):
+        images, _ = gatherer({NAME: self.INDEX}, nodes=[Platform.parse("linux/amd64")])
+        assert self.platforms(images) == ["linux/amd64"]
+
+    def test_the_digest_is_the_indexs(self, gatherer):
+        images, _ = gatherer({NAME: self.INDEX})
+        asked = request()
+        facts = images.configs([asked], soon())[asked][0]
+        assert (facts.digest, facts.manifest_digest) == (self.INDEX.digest, APP.digest)
+
+    def test_one_broken_platform_is_its_own_failure(self, gatherer):
+        broken = forge.image([], architecture="arm64", config=b"{")
+        index = forge.index(
+            [
+                (APP, {"os": "linux", "architecture": "amd64"}),
+                (broken, {"os": "linux", "architecture": "arm64"}),
+            ]
+        )
+        images, _ = gatherer({NAME: index})
+        asked = request()
+
+        good, bad = images.configs([asked], soon())[asked]
+
+        assert str(good.platform) == "linux/amd64"
+        assert (str(bad.platform), bad.error.reason) == ("linux/arm64", "malformed")
+
+    def test_an_index_of_attestations_holds_no_image(self, gatherer):
+        index = forge.index([(APP, {"os": "unknown", "architecture": "unknown"})])
+        images, _ = gatherer({NAME: index})
+        assert read(images).error.reason == "unsupported"
+
+    def test_indexes_nest_as_deep_as_the_limit(self, gatherer):
+        nested = APP
+        for _ in range(4):
+            nested = forge.index([(nested, None)])
+        images, _ = gatherer({NAME: nested}, limits=Limits(index_depth=3))
+        deep, _ = gatherer({NAME: nested}, limits=Limits(index_depth=4))
+
+        assert read(images).error.reason == "limit"
+        assert read(deep).manifest_digest == APP.digest
+
+    def test_wide_nests_are_bounded_too(self, gatherer):
+        wide = APP
+        for _ in range(3):
+            wide = forge.index([(wide, None)] * 10)
+        images, source = gatherer({NAME: wide}, limits=Limits(index_entries=50))
+
+        assert read(images).error.reason == "limit"
+        assert len(source.asked) < 60
+
+
+def test_near_images_are_read_at_once(gatherer):
+    images, _ = gatherer({NAME: APP}, near=lambda reference: reference.registry == "registry.test")
+    (facts,) = images.configs([request()], soon())[request()]
+    assert facts.contents is not None

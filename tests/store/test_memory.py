@@ -1,0 +1,56 @@
+"""The in-memory store forgets by weight and by age, and nothing else."""
+
+from __future__ import annotations
+
+from webhook.store.memory import Memory
+
+
+def memory(**options):
+    now = [0.0]
+    return Memory(clock=lambda: now[0], **options), now
+
+
+def test_what_was_put_is_found():
+    store, _ = memory(capacity=2)
+    store.put("a", 1)
+
+    assert store.get("a") == 1
+    assert store.get("b") is None
+
+
+def test_the_least_recently_used_goes_first():
+    store, _ = memory(capacity=2)
+    store.put("a", 1)
+    store.put("b", 2)
+    store.get("a")
+    store.put("c", 3)
+
+    assert [store.get(key) for key in "abc"] == [1, None, 3]
+
+
+def test_weight_counts_and_a_replaced_value_weighs_once():
+    store, _ = memory(capacity=10, weigh=len)
+    store.put("a", "x" * 6)
+    store.put("a", "x" * 4)
+    store.put("b", "x" * 6)
+
+    assert (store.get("a"), store.get("b")) == ("xxxx", "xxxxxx")
+
+
+def test_a_value_heavier_than_the_store_is_not_kept_and_displaces_nothing():
+    store, _ = memory(capacity=3, weigh=len)
+    store.put("a", "xx")
+    store.put("b", "xxxx")
+
+    assert (store.get("a"), store.get("b")) == ("xx", None)
+
+
+def test_old_values_are_gone():
+    store, now = memory(capacity=2, seconds=5)
+    store.put("a", 1)
+    now[0] = 4.9
+    assert store.get("a") == 1
+
+    now[0] = 5.0
+    assert store.get("a") is None
+    assert len(store) == 0

@@ -1,0 +1,53 @@
+"""Forged images as an ``ImageSource``: in memory, counting, and holding back when told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tests.support import forge
+from webhook.errors import DeadlineExceeded, NotFound
+from webhook.gather import Document
+from webhook.image.manifest import Descriptor
+from webhook.image.reference import Reference
+from webhook.limits import Deadline
+
+
+@dataclass
+class ForgedSource:
+    """Serves ``images`` by their normalised names; ``asked`` lists what was asked for."""
+
+    images: Mapping[str, forge.Image]
+    asked: list[str] = field(default_factory=list)
+    held: dict[str, threading.Event] = field(default_factory=dict)
+    """Digests that are not served before their event is set."""
+
+    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
+        image = self._image(reference)
+        self._ask(str(reference), deadline)
+        return Document(body=image.body, media_type=image.media_type, digest=image.digest)
+
+    def document(
+        self, reference: Reference, descriptor: Descriptor, deadline: Deadline
+    ) -> Document:
+        self._ask(descriptor.digest, deadline)
+        body = self._image(reference).blobs[descriptor.digest]
+        return Document(body=body, media_type=descriptor.media_type, digest=descriptor.digest)
+
+    def blob(
+        self, reference: Reference, descriptor: Descriptor, deadline: Deadline
+    ) -> Iterator[bytes]:
+        self._ask(descriptor.digest, deadline)
+        yield self._image(reference).blobs[descriptor.digest]
+
+    def _image(self, reference: Reference) -> forge.Image:
+        for name in (str(reference), f"{reference.name}:{reference.tag}"):
+            if name in self.images:
+                return self.images[name]
+        raise NotFound(f"{reference} is not there")
+
+    def _ask(self, what: str, deadline: Deadline) -> None:
+        self.asked.append(what)
+        if what in self.held and not self.held[what].wait(timeout=min(10.0, deadline.left())):
+            raise DeadlineExceeded(f"{what} was held back")

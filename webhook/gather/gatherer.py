@@ -1,0 +1,259 @@
+"""Images from a source, through the caches, before the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from threading import BoundedSemaphore
+from typing import Any
+
+from webhook.errors import Busy, DeadlineExceeded, ImageError
+from webhook.gather.flights import Cache, Flights, settled
+from webhook.gather.opening import open_image
+from webhook.gather.source import (
+    Gathered,
+    ImageRequest,
+    ImageSource,
+    Layered,
+    Unread,
+    layered,
+    unread,
+)
+from webhook.image.facts import Files, ImageFacts, LayerRef
+from webhook.image.layer import Layer, read_layer
+from webhook.image.manifest import Descriptor
+from webhook.image.platform import Platform
+from webhook.image.reference import Reference
+from webhook.image.tree import files_of, wanted
+from webhook.limits import Deadline, Limits
+
+LayerKey = tuple[str, str, str, int]
+"""Digest, diff_id, media type and compressed size: what was proved when the layer was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caches:
+    """What is kept from one review to the next."""
+
+    tags: Cache[ImageRequest, Gathered]
+    """What a tag led to: for a short while."""
+    images: Cache[ImageRequest, Gathered]
+    """The same by digest: for ever."""
+    layers: Cache[LayerKey, Layer]
+    files: Cache[str, Files]
+    """By manifest digest."""
+    failures: Cache[Hashable, ImageError]
+    """For seconds: a broken image must neither drag every review down nor stay broken."""
+
+
+class Gatherer:
+    """Images from a source, through the caches: the product's ``Images``.
+
+    A review that runs out of time gets ``DeadlineExceeded``; the reading goes on, and the
+    next review finds it done.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        *,
+        caches: Caches,
+        limits: Limits,
+        opening: Executor,
+        reading: Executor,
+        clock: Callable[[], float],
+        background: float,
+        nodes: Collection[Platform] = (),
+        near: Callable[[Reference], bool] = lambda _reference: False,
+        waiters: int | None = None,
+        observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
+    ) -> None:
+        """Gather from ``source``.
+
+        Args:
+            source: where the bytes come from.
+            caches: what is kept between calls.
+            limits: for every image.
+            opening: threads that fetch manifests and configs; they never wait for ``reading``.
+            reading: threads that read layers.
+            clock: monotonic seconds, the deadlines' own.
+            background: seconds one fetch may take, reviews' deadlines aside.
+            nodes: platforms of the cluster's nodes; empty where they are not known.
+            near: whether an image's bytes are on this machine: its layers are read at once, for
+                that spares nobody anything.
+            waiters: reviews that may wait at the same time; None: any number.
+            observe: told the compressed bytes of each chunk of a layer as it is read.
+        """
+        self._source, self._caches, self._limits = source, caches, limits
+        self._clock, self._background, self._nodes, self._near = clock, background, nodes, near
+        self._observe = observe
+        self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
+        self._reading = Flights[LayerKey, Layer](reading, caches.failures)
+        self._waiters = None if waiters is None else BoundedSemaphore(waiters)
+
+    def configs(
+        self, requests: Collection[ImageRequest], deadline: Deadline
+    ) -> Mapping[ImageRequest, Gathered]:
+        """Manifest and config of each; with ``files`` where they are known or near.
+
+        Raises:
+            Busy: too many reviews wait already.
+        """
+        known = {request: self._known(request) for request in requests}
+        flying = {
+            request: self._opening.start(request, partial(self._open, request))
+            for request, gathered in known.items()
+            if gathered is None
+        }
+        self._wait(flying.values(), deadline)
+        opened = {
+            request: self._with_files(known[request] or _opened(flying[request]))
+            for request in requests
+        }
+        near = [request for request in requests if self._near(request.reference)]
+        return opened | {
+            request: self._all_read(request, opened[request], deadline) for request in near
+        }
+
+    def layers(
+        self, images: Collection[tuple[ImageRequest, ImageFacts]], deadline: Deadline
+    ) -> Layered:
+        """The same with their layers read.
+
+        Raises:
+            Busy: too many reviews wait already.
+        """
+        flights = [
+            (request, facts, [self._layer(request.reference, ref) for ref in facts.layers])
+            for request, facts in images
+        ]
+        self._wait([flight for _, _, layers in flights for flight in layers], deadline)
+        return {
+            (request, facts.manifest_digest): self._read(request, facts, layers)
+            for request, facts, layers in flights
+        }
+
+    def _known(self, request: ImageRequest) -> Gathered | None:
+        return self._kept(request).get(request)
+
+    def _kept(self, request: ImageRequest) -> Cache[ImageRequest, Gathered]:
+        return self._caches.images if request.reference.digest else self._caches.tags
+
+    def _with_files(self, gathered: Gathered) -> Gathered:
+        """Add what the layers of an image are known to hold from an earlier review."""
+        return tuple(
+            item if isinstance(item, Unread) else self._completed(item) for item in gathered
+        )
+
+    def _completed(self, facts: ImageFacts) -> ImageFacts:
+        files = self._caches.files.get(facts.manifest_digest)
+        return facts if files is None else facts.with_files(files)
+
+    def _all_read(self, request: ImageRequest, gathered: Gathered, deadline: Deadline) -> Gathered:
+        return layered(request, gathered, self.layers(unread(request, gathered), deadline))
+
+    def _wait(self, flights: Collection[Future[Any]], deadline: Deadline) -> None:
+        """Wait until all are done or the deadline is over; never for what is done already."""
+        if all(flight.done() for flight in flights):
+            return
+        if self._waiters is None:
+            wait(flights, timeout=_seconds(deadline))
+            return
+        if not self._waiters.acquire(blocking=False):
+            raise Busy("too many reviews wait for images to be read")
+        try:
+            wait(flights, timeout=_seconds(deadline))
+        finally:
+            self._waiters.release()
+
+    def _open(self, request: ImageRequest) -> Gathered:
+        """Fetch the manifest, or every manifest of the index that counts, and their configs."""
+        gathered = open_image(
+            self._source, request, nodes=self._nodes, limits=self._limits, deadline=self._later()
+        )
+        if not any(isinstance(item, Unread) for item in gathered):
+            self._kept(request).put(request, gathered)
+        return gathered
+
+    def _later(self) -> Deadline:
+        return Deadline.after(self._background, self._clock)
+
+    def _layer(self, reference: Reference, ref: LayerRef) -> Future[Layer]:
+        key = _layer_key(ref)
+        known = self._caches.layers.get(key)
+        if known is not None:
+            return settled(known)
+        return self._reading.start(key, partial(self._read_layer, reference, ref))
+
+    def _read_layer(self, reference: Reference, ref: LayerRef, keep: Collection[int] = ()) -> Layer:
+        chunks = self._source.blob(reference, _descriptor(ref), self._later())
+        layer = read_layer(
+            ref, chunks, self._limits, keep=keep, progress=partial(self._observe, ref)
+        )
+        self._caches.layers.put(_layer_key(ref), layer)
+        return layer
+
+    def _read(
+        self,
+        request: ImageRequest,
+        facts: ImageFacts,
+        flights: Sequence[Future[Layer]],
+    ) -> ImageFacts | Unread:
+        """Put the layers together once all are there."""
+        try:
+            layers = [
+                # The same bytes are another layer, made by another step, in another image.
+                replace(layer, ref=ref)
+                for layer, ref in zip(_landed(flights), facts.layers, strict=True)
+            ]
+            files = files_of(facts.config, self._reread(request, layers), self._limits)
+        except ImageError as error:
+            return Unread(error=error, platform=facts.platform, digest=facts.digest)
+        self._caches.files.put(facts.manifest_digest, files)
+        return facts.with_files(files)
+
+    def _reread(self, request: ImageRequest, layers: list[Layer]) -> list[Layer]:
+        """Read layers again for the few bodies that only the merged tree shows to be needed."""
+        for index, keep in wanted(layers).items():
+            layers[index] = self._read_layer(request.reference, layers[index].ref, keep)
+        return layers
+
+
+def _opened(flight: Future[Gathered]) -> Gathered:
+    """What a flight brought, or why not (yet)."""
+    if not flight.done():
+        return (Unread(error=DeadlineExceeded("its manifest was not fetched in time")),)
+    try:
+        return flight.result()
+    except ImageError as error:
+        return (Unread(error=error),)
+
+
+def _landed(flights: Sequence[Future[Layer]]) -> list[Layer]:
+    """The layers, oldest first.
+
+    Raises:
+        ImageError: of a layer that failed, whatever the others would bring.
+        DeadlineExceeded: some are not read yet.
+    """
+    done = [flight for flight in flights if flight.done()]
+    for flight in done:
+        flight.result()
+    if len(done) < len(flights):
+        raise DeadlineExceeded(f"{len(done)} of {len(flights)} layers read so far")
+    return [flight.result() for flight in done]
+
+
+def _layer_key(ref: LayerRef) -> LayerKey:
+    return (ref.digest, ref.diff_id, ref.media_type, ref.compressed)
+
+
+def _descriptor(ref: LayerRef) -> Descriptor:
+    return Descriptor(media_type=ref.media_type, digest=ref.digest, size=ref.compressed)
+
+
+def _seconds(deadline: Deadline) -> float | None:
+    return None if deadline.at == inf else deadline.left()

@@ -1,0 +1,65 @@
+"""The store in this process's memory: bounded, least recently used first out.
+
+Knows nothing of what it holds. Its clock is handed in (seconds, monotonic).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Memory(Generic[K, V]):
+    """A thread-safe mapping bounded in weight, and in age where ``seconds`` is given."""
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        clock: Callable[[], float],
+        seconds: float = float("inf"),
+        weigh: Callable[[V], int] = lambda _: 1,
+    ) -> None:
+        """Hold values of at most ``capacity`` total weight (1 each by default)."""
+        self._capacity, self._seconds, self._weigh = capacity, seconds, weigh
+        self._clock = clock
+        self._items: OrderedDict[K, tuple[V, int, float]] = OrderedDict()
+        self._weight = 0
+        self._lock = Lock()
+
+    def get(self, key: K) -> V | None:
+        """The value, None when it is not there or too old."""
+        with self._lock:
+            item = self._items.get(key)
+            if item is None:
+                return None
+            if item[2] <= self._clock():
+                self._remove(key)
+                return None
+            self._items.move_to_end(key)
+            return item[0]
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value; one heavier than the whole store is not kept."""
+        weight = self._weigh(value)
+        with self._lock:
+            self._remove(key)
+            if weight > self._capacity:
+                return
+            self._items[key] = (value, weight, self._clock() + self._seconds)
+            self._weight += weight
+            while self._weight > self._capacity:
+                self._remove(next(iter(self._items)))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _remove(self, key: K) -> None:
+        item = self._items.pop(key, None)
+        if item is not None:
+            self._weight -= item[1]
