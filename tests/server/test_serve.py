@@ -1,0 +1,257 @@
+"""gunicorn as it is embedded: TLS, slow clients, keep-alive, rotation, the second port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from tests.server.conftest import started
+from tests.server.judges import body, pod
+from webhook.errors import UsageError
+from webhook.limits import MIB
+from webhook.server.serve import Serving, serve
+
+JSON = {"Content-Type": "application/json"}
+
+
+def connect(server, ca=None, timeout=10, **limits):
+    """An HTTPS connection that trusts the server's CA, and no other."""
+    context = ssl.create_default_context(cafile=ca or server.ca)
+    for name, value in limits.items():
+        setattr(context, name, value)
+    return http.client.HTTPSConnection(server.host, server.port, context=context, timeout=timeout)
+
+
+def ask(connection, image="app:1"):
+    connection.request("POST", "/validate?timeout=10s", body(pod(image)), JSON)
+    response = connection.getresponse()
+    return response, json.loads(response.read())["response"]
+
+
+def once(server, image="app:1", ca=None):
+    """Ask over a connection of its own."""
+    with closing(connect(server, ca)) as connection:
+        return ask(connection, image)
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.read().decode()
+
+
+def test_reviews_over_one_kept_connection(server):
+    connection = connect(server)
+    response, answered = ask(connection, "bad:1")
+    assert response.status == 200
+    assert answered["status"]["code"] == 403
+    first = connection.sock
+    response, answered = ask(connection)
+    assert answered["allowed"]
+    assert connection.sock is first
+    assert response.headers["Connection"] == "keep-alive"
+    connection.close()
+
+
+def test_only_modern_tls(server):
+    old = connect(server, maximum_version=ssl.TLSVersion.TLSv1_2)
+    assert ask(old)[1]["allowed"]
+    assert old.sock.version() == "TLSv1.2"
+    old.close()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with (
+        socket.create_connection((server.host, server.port), 10) as raw,
+        pytest.raises(ssl.SSLError),
+    ):
+        context.wrap_socket(raw, server_hostname=server.host)
+
+
+def test_the_certificate_is_the_one_announced(server):
+    connection = connect(server)
+    connection.connect()
+    leaf = connection.sock.getpeercert(binary_form=True)
+    connection.close()
+    fingerprint = x509.load_der_x509_certificate(leaf).fingerprint(hashes.SHA256())
+    assert fingerprint.hex(":").upper() == server.fingerprint
+    assert Path(server.ca).with_name("tls.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_second_port_has_probes_and_metrics_only(server):
+    once(server)
+    assert get(f"{server.metrics}/healthz") == "ok\n"
+    assert get(f"{server.metrics}/readyz") == "ok\n"
+    assert 'slimgate_reviews_total{decision="allow"' in get(f"{server.metrics}/metrics")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server.metrics}/validate", data=b"{}", timeout=10)
+    assert refused.value.code == 405
+    refused.value.close()
+
+
+def _silent(raw):
+    return raw
+
+
+def _half_hello(raw):
+    raw.sendall(b"\x16\x03\x01")
+    return raw
+
+
+def _half_header(raw):
+    context = ssl._create_unverified_context()
+    tls = context.wrap_socket(raw, do_handshake_on_connect=True)
+    tls.sendall(b"POST /validate HTTP/1.1\r\nHost: x\r\n")
+    return tls
+
+
+def _half_body(raw):
+    tls = _half_header(raw)
+    tls.sendall(b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+    return tls
+
+
+def test_as_many_stalled_clients_as_threads_do_not_stop_the_next(server):
+    with ExitStack() as kept:
+        for stalled in (_silent, _half_hello, _half_header, _half_body):  # one for each thread
+            raw = kept.enter_context(socket.create_connection((server.host, server.port), 10))
+            kept.enter_context(stalled(raw))
+        time.sleep(0.2)
+        begun = time.monotonic()
+        assert once(server)[1]["allowed"]
+        assert time.monotonic() - begun < 8
+
+
+def _drip(client, seconds):
+    for _ in range(seconds * 2):
+        client.sendall(b"X")
+        time.sleep(0.5)
+
+
+def test_a_dripping_client_is_cut_off(server):
+    raw = socket.create_connection((server.host, server.port), 10)
+    tls = ssl._create_unverified_context().wrap_socket(raw)
+    begun = time.monotonic()
+    with tls, pytest.raises((ssl.SSLError, ConnectionError)):
+        _drip(tls, seconds=20)
+    assert 9 < time.monotonic() - begun < 14
+
+
+def test_a_slow_review_keeps_nobody_waiting(server):
+    slow = threading.Thread(target=lambda: once(server, "slow:1"))
+    slow.start()
+    time.sleep(0.2)
+    begun = time.monotonic()
+    once(server)
+    assert time.monotonic() - begun < 0.8
+    slow.join()
+
+
+def test_a_body_that_is_too_long(server):
+    with closing(connect(server)) as connection:
+        connection.putrequest("POST", "/validate")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(100 << 20))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+    assert once(server)[1]["allowed"]
+
+
+def test_a_body_without_a_length_is_bounded_too(server):
+    chunks = iter([b" " * MIB] * 7 + [b" "])
+    with closing(connect(server)) as connection:
+        connection.request("POST", "/validate", chunks, JSON, encode_chunked=True)
+        assert connection.getresponse().status == 413
+    assert once(server)[1]["allowed"]
+
+
+def _write(authority, name, folder):
+    leaf = authority.issue_cert(name)
+    for file, text in (("key", leaf.private_key_pem), ("crt", leaf.cert_chain_pems[0])):
+        new = folder / f"{file}.new"
+        text.write_to_path(new)
+        new.replace(folder / f"tls.{file}")
+
+
+def test_a_new_certificate_is_served_without_a_restart(tmp_path):
+    first, second = trustme.CA(), trustme.CA()
+    first.cert_pem.write_to_path(tmp_path / "first")
+    second.cert_pem.write_to_path(tmp_path / "second")
+    _write(first, "127.0.0.1", tmp_path)
+    with started(4, tmp_path / "tls.crt", tmp_path / "tls.key") as server:
+        assert once(server, ca=tmp_path / "first")[1]["allowed"]
+        good = (tmp_path / "tls.crt").read_bytes()
+        (tmp_path / "tls.crt").write_bytes(good[:100])  # half written
+        assert once(server, ca=tmp_path / "first")[1]["allowed"]
+        _write(second, "127.0.0.1", tmp_path)
+        assert once(server, ca=tmp_path / "second")[1]["allowed"]
+        with pytest.raises(ssl.SSLCertVerificationError):
+            once(server, ca=tmp_path / "first")
+        status, log = server.stop()
+    assert status == 0
+    assert any("keeping the certificate" in line["event"] for line in log)
+
+
+def test_sigterm_lets_reviews_end_and_leaves_nothing_behind():
+    with started() as server:
+        answers = []
+        kept = connect(server)
+        ask(kept)  # an idle kept-alive connection must not delay the end
+        slow = threading.Thread(target=lambda: answers.append(once(server, "slow:1")))
+        slow.start()
+        time.sleep(0.4)
+        status, _ = server.stop()
+        slow.join()
+    assert status == 0
+    assert answers[0][1]["allowed"]
+    assert not Path(server.ca).parent.exists()
+    kept.close()
+
+
+def test_a_worker_that_ends_is_replaced_and_takes_nothing_with_it():
+    with started() as server:
+        once(server)
+        [worker] = _children(server.popen.pid)
+        os.kill(worker, signal.SIGTERM)
+        end = time.monotonic() + 10
+        while _children(server.popen.pid) in ([worker], []) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert worker not in _children(server.popen.pid)
+        assert once(server)[1]["allowed"]
+        assert Path(server.ca).exists()
+
+
+def _children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("serving", "error"),
+    [
+        pytest.param({"listen": "nowhere"}, "HOST:PORT", id="no port"),
+        pytest.param({"listen": "x", "cert": "c", "key": "k"}, "HOST:PORT", id="nor here"),
+        pytest.param({"metrics": "127.0.0.1:x"}, "HOST:PORT", id="a port that is none"),
+        pytest.param({"cert": "c"}, "certificate needs its key", id="no key"),
+        pytest.param({"cert": "/none", "key": "/none"}, "No such file", id="no such file"),
+        pytest.param({"metrics": "192.0.2.1:1"}, "192.0.2.1:1: ", id="an address of others"),
+    ],
+)
+def test_settings_that_cannot_be_used(serving, error, capsys):
+    paths = {key: Path(serving[key]) for key in ("cert", "key") if key in serving}
+    with pytest.raises(UsageError, match=error):
+        serve(lambda: None, Serving(**{**serving, **paths}))

@@ -1,0 +1,112 @@
+"""What is counted, as Prometheus reads it.
+
+Labels are few and fixed: their values come from policies and from closed lists, never from a
+pod, an image or a request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import date
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from webhook.errors import ImageRefused, ImageUnknown
+from webhook.judge.decision import Decision
+from webhook.review.admission import RESOURCES
+from webhook.review.answer import Reviewed
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_IMAGE_REASONS = frozenset(
+    error.reason for family in (ImageRefused, ImageUnknown) for error in family.__subclasses__()
+)
+
+
+class Metrics:
+    """The counters of one process, in a registry of their own.
+
+    Reviews counted are decisions, not pods: one that was admitted may still not be created, and
+    dry runs count too.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._reviews = Counter(
+            "slimgate_reviews",
+            "AdmissionReviews answered.",
+            ("operation", "resource", "decision"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "slimgate_review_seconds",
+            "Time to answer an AdmissionReview.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._findings = Counter(
+            "slimgate_findings",
+            "Findings, of all containers and platforms.",
+            ("check", "result", "policy"),
+            registry=registry,
+        )
+        self._image_errors = Counter(
+            "slimgate_image_errors",
+            "Images that could not be judged, once a review.",
+            ("reason",),
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "slimgate_reviews_in_flight", "Reviews being answered.", registry=registry
+        )
+        self._expiry = Gauge(
+            "slimgate_exception_expiry_days",
+            "Days an exception of a policy is still valid; below 0, it is over.",
+            ("policy", "reason"),
+            registry=registry,
+        )
+        build = Gauge("slimgate_build_info", "1.", ("version",), registry=registry)
+        build.labels(version).set(1)
+
+    def reviewed(self, review: Reviewed) -> None:
+        """Count one review, its findings and the images that could not be read."""
+        request = review.request
+        known = (request.group, request.resource) in RESOURCES
+        resource = request.resource if known else "other"
+        self._reviews.labels(request.operation, resource, review.outcome).inc()
+        self._seconds.observe(review.seconds)
+        if review.decision is not None:
+            self._count(review.decision)
+
+    def in_flight(self) -> AbstractContextManager[object]:
+        """Count a review as being answered for as long as the context lasts."""
+        return self._in_flight.track_inprogress()
+
+    def exception(self, policy: str, reason: str, expires: date, today: Callable[[], date]) -> None:
+        """Count an exception down; ``expires`` is its last valid day, both in UTC."""
+        gauge = self._expiry.labels(policy, reason)
+        gauge.set_function(lambda: (expires - today()).days)
+
+    def exposition(self) -> bytes:
+        """All of it in the text format (``CONTENT_TYPE``)."""
+        return generate_latest(self._registry)
+
+    def _count(self, decision: Decision) -> None:
+        found = [(judged, finding) for judged in decision.judgements for finding in judged.findings]
+        tally = Tally((f.check, f.result, judged.policy) for judged, f in found)
+        for labels, times in tally.items():
+            self._findings.labels(*labels).inc(times)
+        unread = {(j.image, f.reason) for j, f in found if f.reason in _IMAGE_REASONS}
+        for _, reason in unread:
+            self._image_errors.labels(reason).inc()

@@ -1,0 +1,1 @@
+"""The webhook over HTTPS: Flask on an embedded gunicorn."""

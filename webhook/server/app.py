@@ -1,0 +1,141 @@
+"""The HTTP face: ``POST /validate``, the probes and the metrics.
+
+Knows content types, sizes, ``?timeout=`` and how many reviews may be under way. Does not know
+what is in a review: ``answer`` is handed in. No client is ever shown a stack trace.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable, UnsupportedMediaType
+
+from webhook.errors import Busy, ReviewError
+from webhook.limits import Deadline
+from webhook.metrics import CONTENT_TYPE, Metrics
+from webhook.review.admission import MAX_BODY
+from webhook.server.log import Log
+
+Answer = Callable[[bytes, Deadline], bytes]
+"""AdmissionReview in, AdmissionReview out; raises ``ReviewError`` and ``Busy``."""
+
+Ready = Callable[[], str | None]
+"""None when ready, else why not. Never depends on a registry."""
+
+DEFAULT_TIMEOUT = 10.0
+MAX_TIMEOUT = 30.0
+"""Seconds; what Kubernetes takes at most as ``timeoutSeconds``."""
+_MARGIN = 1.0
+"""Seconds kept back: the API server rounds its timeout up to a whole one, and the way back
+takes time too."""
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})(h|ms|m|s|us|µs|ns)", re.ASCII)
+
+
+def create_app(
+    answer: Answer,
+    *,
+    metrics: Metrics,
+    ready: Ready,
+    log: Log,
+    clock: Callable[[], float],
+    max_in_flight: int,
+) -> Flask:
+    """The WSGI application.
+
+    Args:
+        answer: one review to its answer, before the deadline.
+        metrics: what ``/metrics`` shows.
+        ready: asked by ``/readyz``.
+        log: for what was refused, and for bugs.
+        clock: monotonic; deadlines are on it.
+        max_in_flight: reviews under way at once; further ones get 503 and come again.
+    """
+    app = Flask(__name__, static_folder=None)
+    # A byte more: a chunked body is cut there without a word, and must still be seen as too long.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+    places = threading.BoundedSemaphore(max_in_flight)
+
+    @app.post("/validate")
+    def validate() -> Response:
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaType("Content-Type must be application/json")
+        deadline = Deadline.after(_budget(request.args.get("timeout")), clock)
+        body = request.get_data(cache=False)
+        if not places.acquire(blocking=False):
+            raise Busy(f"{max_in_flight} reviews are under way")
+        try:
+            with metrics.in_flight():
+                return Response(answer(body, deadline), content_type="application/json")
+        finally:
+            places.release()
+
+    _add_probes(app, metrics, ready)
+    _answer_errors(app, log)
+    return app
+
+
+def seconds(duration: str) -> float | None:
+    """A Go duration (``10s``, ``1m30s``, ``1.5s``) in seconds; None when it is none."""
+    parts = list(_PART.finditer(duration))
+    if not parts or "".join(part[0] for part in parts) != duration:
+        return None
+    return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+
+
+def _add_probes(app: Flask, metrics: Metrics, ready: Ready) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _text("ok", 200)
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        missing = ready()
+        return _text("ok", 200) if missing is None else _text(missing, 503)
+
+    @app.get("/metrics")
+    def exposition() -> Response:
+        return Response(metrics.exposition(), content_type=CONTENT_TYPE)
+
+
+def _answer_errors(app: Flask, log: Log) -> None:
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        return _refusal(error.description or error.name, error.code or 500, log)
+
+    @app.errorhandler(ReviewError)
+    def no_review(error: ReviewError) -> Response:
+        return _refusal(str(error), error.status, log)
+
+    @app.errorhandler(Busy)
+    def busy(error: Busy) -> Response:
+        response = _refusal(str(error), ServiceUnavailable.code, log)
+        response.headers["Retry-After"] = "1"  # client-go tries again where it stands
+        return response
+
+    @app.errorhandler(Exception)
+    def bug(error: Exception) -> Response:
+        log.error("request failed", path=request.path, exc_info=error)
+        return _text("internal error; the log says more", 500)
+
+
+def _budget(timeout: str | None) -> float:
+    """Seconds to answer in: a second less than the client waits, but at least half of it."""
+    wanted = DEFAULT_TIMEOUT if timeout is None else seconds(timeout)
+    if not wanted:
+        raise BadRequest("timeout must be a duration such as 10s")
+    waits = min(wanted, MAX_TIMEOUT)
+    return max(waits - _MARGIN, waits / 2)
+
+
+def _refusal(detail: str, status: int, log: Log) -> Response:
+    log.warning("request refused", path=request.path, status=status, detail=detail)
+    return _text(detail, status)
+
+
+def _text(text: str, status: int) -> Response:
+    return Response(text + "\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,91 @@
+"""One JSON line a review, on a stream that is handed in; never a body, never a credential."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+import structlog
+from gunicorn import glogging
+
+from webhook.errors import ReviewError
+from webhook.metrics import Metrics
+from webhook.review.answer import Reviewed
+
+Log = structlog.typing.FilteringBoundLogger
+
+_PROCESSORS = (
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+)
+
+
+def json_log(stream: TextIO) -> Log:
+    """A logger of its own, no global configuration; one line a call, safe among threads."""
+    log: Log = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            *_PROCESSORS,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+    )
+    return log
+
+
+class LogAndCount:
+    """The ``Recorder`` of the server."""
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+
+    def reviewed(self, review: Reviewed) -> None:
+        """Count the review and write its line; a bug's with the whole traceback."""
+        self._metrics.reviewed(review)
+        request, decision, error = review.request, review.decision, review.error
+        if error is None:
+            write = self._log.info
+        elif isinstance(error, ReviewError):
+            write = self._log.bind(error=str(error)).warning
+        else:
+            write = self._log.bind(exc_info=error).error
+        write(
+            "review",
+            uid=request.uid,
+            operation=request.operation,
+            namespace=request.namespace,
+            kind=request.kind,
+            name=request.name,
+            user=request.user,
+            dry_run=request.dry_run,
+            allowed=review.allowed,
+            decision=review.outcome,
+            findings=sum(len(j.findings) for j in decision.judgements) if decision else 0,
+            ms=round(review.seconds * 1000, 1),
+        )
+
+
+class GunicornLog(glogging.Logger):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's own messages as lines of the same form, on standard error."""
+
+    def setup(self, cfg: object) -> None:
+        """Called by gunicorn with its configuration."""
+        super().setup(cfg)
+        formatter = structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, *_PROCESSORS],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter)
+
+    def exception(self, msg: str, *args: object, **kwargs: object) -> None:
+        """A client that is too slow is no bug: one line, where gunicorn writes a traceback."""
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.warning("a client was too slow to send its request")
+        else:
+            super().exception(msg, *args, **kwargs)

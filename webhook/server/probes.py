@@ -1,0 +1,64 @@
+"""A second, plain port for probes and metrics: what the kubelet and Prometheus read.
+
+It runs in threads of the serving process, so it tells of that process and shares its counters.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication
+
+MAX_CONNECTIONS = 32
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 5.0  # seconds a read may take
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
+        """Probes are not worth a line."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
+        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = listener.getsockname()[:2]
+        self.setup_environ()
+        self.set_app(app)
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002
+        """Refuses connections past the bound; ``shutdown_request`` closes them."""
+        return self._places.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+
+def serve_probes(listener: socket.socket, app: WSGIApplication) -> None:
+    """Answer GET and HEAD on a bound and listening socket, in a thread, for good."""
+    server = _Server(listener, _reading_only(app))
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+
+
+def _reading_only(app: WSGIApplication) -> WSGIApplication:
+    def filtered(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+            return app(environ, start_response)
+        start_response("405 Method Not Allowed", [("Content-Type", "text/plain")])
+        return [b"reviews are answered on the other port, over TLS\n"]
+
+    return filtered
