@@ -12,7 +12,7 @@ from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook import errors
 from webhook.evaluate import REMEDIES, evaluate
-from webhook.gather import Caches, Gatherer
+from webhook.gather.gatherer import Caches, Gatherer
 from webhook.judge.load import parse_policies
 from webhook.judge.policy import Namespace
 from webhook.limits import Deadline, Limits

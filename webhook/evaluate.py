@@ -18,8 +18,7 @@ from datetime import date
 
 from webhook.checks.check import Finding, Subject, run
 from webhook.errors import ImageRefused, Malformed
-from webhook.gather import Gathered, ImageRequest, Images, Unread
-from webhook.gather.source import layered, unread
+from webhook.gather.source import Gathered, ImageRequest, Images, Unread, layered, unread
 from webhook.image.facts import ImageFacts, NotRead, Problem
 from webhook.image.reference import Reference
 from webhook.judge.decision import Action, Judgement, OnUnknown

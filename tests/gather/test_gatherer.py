@@ -11,7 +11,8 @@ import pytest
 from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook.errors import Busy
-from webhook.gather import Caches, Gatherer, ImageRequest, Unread
+from webhook.gather.gatherer import Caches, Gatherer
+from webhook.gather.source import ImageRequest, Unread
 from webhook.image.platform import Platform
 from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits

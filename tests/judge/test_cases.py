@@ -11,7 +11,7 @@ import pytest
 from tests.judge.documents import text
 from webhook.errors import NotFound, PolicyError
 from webhook.evaluate import evaluate
-from webhook.gather import Unread
+from webhook.gather.source import Unread
 from webhook.judge.cases import run_tests
 from webhook.limits import Deadline
 from webhook.review.workload import workload_of

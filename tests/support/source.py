@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.support import forge
 from webhook.errors import DeadlineExceeded, NotFound
-from webhook.gather import Document
+from webhook.gather.source import Document
 from webhook.image.manifest import Descriptor
 from webhook.image.reference import Reference
 from webhook.limits import Deadline

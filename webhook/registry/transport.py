@@ -1,0 +1,278 @@
+"""Requests: over which connection, with which TLS, through which redirects, how often again.
+
+    transport.send(Request(url=..., what="registry.example/team/app:1"), deadline) -> Response
+
+Each layer adds one concern, as httpx does it: ``send`` tries again, ``_follow`` redirects,
+``_exchange`` sends over a connection from the pool, ``webhook.registry.connection`` keeps the
+deadline, ``webhook.registry.addresses`` says where may be dialled.
+
+Knows hosts. Does not know registries: an answer of any status is an answer.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from webhook.errors import Blocked, ImageError, ServerError, UsageError
+from webhook.limits import Deadline
+from webhook.registry import failures
+from webhook.registry.addresses import (
+    AddressRules,
+    Resolver,
+    is_loopback,
+    literal,
+    system_resolver,
+)
+from webhook.registry.connection import (
+    PORTS,
+    Connection,
+    Dialler,
+    Endpoint,
+    Pool,
+    TlsSocket,
+    proxy_headers,
+)
+from webhook.registry.messages import Request, Response
+from webhook.registry.proxies import Proxies
+
+_PORT = re.compile(r"(?<=[^:]):[0-9]+$")
+_REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
+_HOST_CHARACTERS = 255
+_PAUSES = (0.2, 0.4)  # seconds between attempts, and up to half as much again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """How one host (``registry.example``, ``localhost:5000``) is spoken to."""
+
+    plain_http: bool = False
+    ca_file: str | None = None
+    """PEM certificates that are trusted besides the system's."""
+
+
+class Transport:
+    """Sends requests; safe for threads. Everything it needs of the world is handed in."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Mapping[str, HostSettings] | None = None,
+        default: HostSettings = HostSettings(),
+        addresses: AddressRules = AddressRules(),  # noqa: B008 - frozen
+        proxies: Proxies = Proxies(),  # noqa: B008 - frozen
+        loopback_http: bool = False,
+        resolve: Resolver = system_resolver,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """``hosts`` by name (and port, where it is not the usual one), ``default`` for others.
+
+        ``loopback_http`` lets plain http through to hosts that say themselves that they are
+        this machine. Raises ``UsageError`` for a ``ca_file`` that holds no certificates.
+        """
+        self._hosts = {host.lower(): settings for host, settings in (hosts or {}).items()}
+        self._default = default
+        self._addresses, self._proxies = addresses, proxies
+        self._loopback_http, self._sleep = loopback_http, sleep
+        self._pool = Pool(Dialler(addresses, resolve))
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._lock = threading.Lock()
+        for settings in (default, *self._hosts.values()):
+            if settings.ca_file is not None:
+                self._contexts[settings.ca_file] = _context(settings.ca_file)
+
+    def settings(self, host: str) -> HostSettings:
+        """How ``host`` (``registry.example``, ``localhost:5000``) is spoken to."""
+        return self._hosts.get(host.lower(), self._default)
+
+    def falls_back(self, host: str) -> bool:
+        """Whether plain http to ``host`` is let through without being configured."""
+        return self._loopback_http and is_loopback(_PORT.sub("", host))
+
+    def close(self) -> None:
+        """Close the connections that wait in the pool."""
+        self._pool.close()
+
+    def send(self, request: Request, deadline: Deadline) -> Response:
+        """Send, and again while what went wrong is temporary and there is time.
+
+        Raises:
+            ImageError: no answer was had. An answer of any status is returned.
+        """
+        for pause in self._pauses(request):
+            try:
+                response = self._follow(request, deadline)
+            except ImageError as error:
+                if not failures.is_temporary(error) or deadline.left() <= pause:
+                    raise
+                wait = pause
+            else:
+                wait = max(pause, failures.wait_asked_for(response.status, response.headers))
+                if deadline.left() <= wait:
+                    return response
+                response.close()
+            self._sleep(wait)
+        raise AssertionError("the last pause is longer than any deadline")
+
+    def _pauses(self, request: Request) -> Iterator[float]:
+        """How long to wait after each attempt; infinity: it was the last."""
+        if request.method == "GET":
+            for pause in _PAUSES:
+                # No two clients that failed together come back together.
+                yield pause * random.uniform(1.0, 1.5)  # noqa: S311 - no secret
+        yield float("inf")
+
+    def _follow(self, request: Request, deadline: Deadline) -> Response:
+        """One request, wherever it is redirected to."""
+        asked = self._endpoint(request.url, request.what)
+        for _ in range(request.redirects + 1):
+            response = self._exchange(request, deadline)
+            response.elsewhere = response.endpoint != asked
+            target = response.headers.get("Location")
+            if response.status not in _REDIRECTIONS or target is None:
+                return response
+            response.close()
+            request = self._redirected(request, target)
+        raise ServerError(f"{request.what}: redirected more than {request.redirects} times")
+
+    def _redirected(self, request: Request, target: str) -> Request:
+        try:
+            url = urljoin(request.url, target)
+        except ValueError as error:
+            raise ServerError(f"{request.what}: redirected to what is no URL") from error
+        if self._endpoint(url, request.what) == self._endpoint(request.url, request.what):
+            return replace(request, url=url)
+        kept = {k: v for k, v in request.headers.items() if k.lower() != "authorization"}
+        return replace(request, url=url, headers=kept)
+
+    def _exchange(self, request: Request, deadline: Deadline) -> Response:
+        """One request and its answer, on a waiting connection if there is one."""
+        endpoint = self._endpoint(request.url, request.what)
+        waiting = self._pool.idle(endpoint)
+        if waiting:
+            try:
+                return self._over(waiting, endpoint, request, deadline)
+            except ImageError as error:
+                # Keep-alive ends when the server likes; that says nothing of the request.
+                if not failures.is_temporary(error):
+                    raise
+        return self._over(
+            self._pool.fresh(endpoint, self._tls(endpoint)), endpoint, request, deadline
+        )
+
+    def _over(
+        self, connection: Connection, endpoint: Endpoint, request: Request, deadline: Deadline
+    ) -> Response:
+        def done(reusable: bool) -> None:  # noqa: FBT001 - a callback
+            if reusable and connection.sock is not None:
+                self._pool.keep(endpoint, connection)
+            else:
+                raw.close()
+                connection.close()
+
+        what = request.what
+        if not what.startswith(f"{endpoint.name}/"):
+            what += f": {endpoint.name}"
+        try:
+            connection.until(deadline)
+            connection.request(
+                request.method, _target(request.url, endpoint), body=request.body,
+                headers=_headers(request, endpoint), preload_content=False, decode_content=False,
+            )  # fmt: skip
+            raw = connection.getresponse()
+        except failures.CAUGHT as error:
+            connection.close()
+            raise failures.of_exception(error, what, deadline) from error
+        except ImageError as error:  # of dialling, which knows no repositories
+            connection.close()
+            raise type(error)(f"{request.what}: {error.detail}") from error.__cause__
+        except BaseException:
+            connection.close()
+            raise
+        return Response(raw, endpoint, request.what, deadline, done)
+
+    def _endpoint(self, text: str, what: str) -> Endpoint:
+        """Where a URL leads; it may come from a registry, so all of it is doubted."""
+        url = _parsed(text, what)
+        assert url.scheme
+        assert url.host
+        port = url.port or PORTS[url.scheme]
+        endpoint = Endpoint(url.scheme, url.host.strip("[]"), port)
+        self._check(endpoint, what)
+        return replace(endpoint, proxy=self._proxies.of(url.scheme, endpoint.host, port))
+
+    def _check(self, endpoint: Endpoint, what: str) -> None:
+        if endpoint.scheme == "http" and not (
+            self._settings(endpoint).plain_http or self.falls_back(endpoint.name)
+        ):
+            raise Blocked(
+                f"{what}: it would be plain http to {endpoint.name}; "
+                "if that is meant, say so with --plain-http"
+            )
+        # A name behind a proxy is resolved there; an address can be judged all the same.
+        address = literal(endpoint.host)
+        refusal = self._addresses.refusal(address) if address else None
+        if refusal:
+            raise Blocked(f"{what}: {endpoint.host} is {refusal}: slimgate does not connect to it")
+
+    def _settings(self, endpoint: Endpoint) -> HostSettings:
+        """Of a host that may be configured with its usual port, or without."""
+        full = f"{endpoint.host}:{endpoint.port}"
+        return self._hosts.get(full) or self.settings(endpoint.name)
+
+    def _tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
+        if endpoint.scheme != "https":
+            return None
+        ca_file = self._settings(endpoint).ca_file
+        with self._lock:
+            if ca_file not in self._contexts:
+                self._contexts[ca_file] = _context(ca_file)
+            return self._contexts[ca_file]
+
+
+def _parsed(text: str, what: str) -> Url:
+    try:
+        url = parse_url(text)
+    except LocationParseError as error:
+        raise ServerError(f"{what}: led to what is no URL") from error
+    if url.host and len(url.host) > _HOST_CHARACTERS:
+        raise ServerError(f"{what}: led to a host whose name is too long to be one")
+    if url.scheme not in PORTS or not url.host or url.auth:
+        raise Blocked(f"{what}: led to a URL that slimgate does not follow ({url.scheme})")
+    return url
+
+
+def _target(text: str, endpoint: Endpoint) -> str:
+    """The request target: the path, or the whole URL for a proxy that forwards."""
+    url = parse_url(text)
+    if endpoint.proxy and endpoint.scheme == "http":
+        return url._replace(fragment=None).url
+    return url.request_uri
+
+
+def _headers(request: Request, endpoint: Endpoint) -> Mapping[str, str]:
+    # Layers are stored compressed; a second encoding around them would only hide their size.
+    headers = {"User-Agent": "slimgate", "Accept-Encoding": "identity", **request.headers}
+    if endpoint.proxy and endpoint.scheme == "http":
+        headers |= proxy_headers(endpoint.proxy)
+    return headers
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.sslsocket_class = TlsSocket
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{ca_file} holds no certificates in PEM form") from error
+    return context
