@@ -11,7 +11,7 @@ import pytest
 from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook import errors
-from webhook.evaluate import REMEDIES, evaluate
+from webhook.evaluate import REFUSALS, evaluate
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.judge.load import parse_policies
 from webhook.judge.policy import Namespace
@@ -224,9 +224,12 @@ def test_every_container_is_judged_and_one_is_enough(judged):
     assert [len(j.findings) for j in judgements] == [0, 1]
 
 
-def test_every_reason_has_a_remedy():
-    def reasons(kind):
-        own = {kind.reason} if "reason" in vars(kind) else set()
-        return own.union(*(reasons(child) for child in kind.__subclasses__()))
+def kinds(kind):
+    """Every class of a reason of its own."""
+    own = [kind] if "reason" in vars(kind) else []
+    return own + [found for child in kind.__subclasses__() for found in kinds(child)]
 
-    assert reasons(errors.ImageError) == set(REMEDIES)
+
+def test_every_reason_has_a_remedy():
+    assert all(kind.remedy for kind in kinds(errors.ImageError))
+    assert set(REFUSALS.values()) == set(kinds(errors.ImageRefused))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from webhook.checks.check import Finding, Subject, run
-from webhook.errors import ImageRefused, Malformed
+from webhook.errors import ImageRefused, IntegrityError, LimitExceeded, Malformed, Unsupported
 from webhook.gather.source import Gathered, ImageRequest, Images, Unread, layered, unread
 from webhook.image.facts import ImageFacts, NotRead, Problem
 from webhook.image.reference import Reference
@@ -30,22 +30,10 @@ from webhook.pod import Container, Workload
 IMAGE = "image"
 """The name findings about the image itself go by: unreadable, or not what it claims to be."""
 
-REMEDIES: Mapping[str, str] = {
-    "malformed": "rebuild the image with a current builder and push it again",
-    "integrity": "push the image again; if it happens again, do not trust the registry",
-    "unsupported": "name a container image that Linux nodes can run",
-    "limit": "make the image smaller, or raise the limit in slimgate's settings",
-    "unauthorized": "give slimgate credentials for this registry (--authfile)",
-    "forbidden": "let slimgate's credentials read this repository",
-    "notFound": "check the image's name and tag, and that it was pushed",
-    "rateLimited": "try again later, or give slimgate credentials with a higher limit",
-    "serverError": "try again; if it persists, look at the registry",
-    "dns": "check the registry's host name",
-    "unreachable": "check that slimgate can reach the registry",
-    "tls": "give slimgate the registry's CA (--ca-file)",
-    "blocked": "allow the registry's address in slimgate's settings, if it is yours",
-    "deadline": "try again in a few seconds: reading goes on in the background",
+REFUSALS: Mapping[str, type[ImageRefused]] = {
+    kind.reason: kind for kind in (IntegrityError, LimitExceeded, Malformed, Unsupported)
 }
+"""What an image's own problems can be, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +308,7 @@ def _unread(item: Unread) -> Finding:
         result="fail" if isinstance(item.error, ImageRefused) else "unknown",
         reason=item.error.reason,
         detail=item.error.detail,
-        remedy=REMEDIES[item.error.reason],
+        remedy=item.error.remedy,
     )
 
 
@@ -335,7 +323,7 @@ def _problems(facts: ImageFacts) -> tuple[Finding, ...]:
             result="fail",
             reason=problem.reason,
             detail=problem.detail,
-            remedy=REMEDIES[problem.reason],
+            remedy=REFUSALS[problem.reason].remedy,
         )
         for problem in problems
     )

@@ -88,31 +88,27 @@ BODY = b'{"errors":[{"code":"DENIED","message":"\\u001b[31m secret"}]}'
 
 
 @pytest.mark.parametrize(
-    ("status", "expected", "words"),
+    ("status", "expected"),
     [
-        (401, Unauthorized, "imagePullSecrets"),
-        (403, Forbidden, "let the account of these credentials read the repository"),
-        (404, NotFound, "look for a slip in the name"),
-        (429, RateLimited, "try again later"),
-        (500, ServerError, "the registry's own log"),
-        (503, ServerError, "the registry's own log"),
-        (418, ServerError, "answers 418"),
-        (301, ServerError, "answers 301"),
+        (401, Unauthorized),
+        (403, Forbidden),
+        (404, NotFound),
+        (429, RateLimited),
+        (500, ServerError),
+        (503, ServerError),
+        (418, ServerError),
+        (301, ServerError),
     ],
 )
-def test_status(status, expected, words):
-    """Who answered, what was asked for, the registry's code, the remedy; not its message."""
+def test_status(status, expected):
+    """Who answered, what was asked for, and the registry's code; not its message."""
     found = failures.of_status(
         status, {}, BODY, host="registry.example", what="registry.example/team/app:1"
     )
 
     assert type(found) is expected
     assert isinstance(found, ImageUnknown)
-    said = f"registry.example/team/app:1: registry.example answers {status} DENIED"
-    assert found.detail.startswith(said)
-    assert words in found.detail
-    assert "secret" not in found.detail
-    assert found.detail.isprintable()
+    assert found.detail == f"registry.example/team/app:1: registry.example answers {status} DENIED"
 
 
 @pytest.mark.parametrize(

@@ -357,7 +357,7 @@ def test_a_host_has_its_own_authority(transport, server_tls, ca_file):
 def test_an_unknown_authority_is_refused(transport, server_tls):
     with (
         Registry(tls=server_tls) as registry,
-        pytest.raises(TlsError, match=r"certificate is not trusted .* --ca-file"),
+        pytest.raises(TlsError, match="certificate is not trusted"),
     ):
         get(transport(), ask(registry))
 

@@ -41,6 +41,8 @@ _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 class NotTlsError(TlsError):
     """The other side does not speak TLS at all: plain http, most likely."""
 
+    remedy = "if the registry is meant to be plain http, say so with --plain-http"
+
 
 EXCEPTIONS: Mapping[type[Exception], type[ImageUnknown]] = {
     u3.SSLError: TlsError,
@@ -110,22 +112,16 @@ def of_status(
     said = f"{what}: {host} answers {status}{f' {code}' if code else ''}"
     match status:
         case 401:
-            return Unauthorized(
-                f"{said}; give credentials that may read it (imagePullSecrets, docker login, "
-                "--authfile), or look whether the name is right: many registries say the same "
-                "of a repository that does not exist"
-            )
+            return Unauthorized(said)
         case 403:
-            return Forbidden(f"{said}; let the account of these credentials read the repository")
+            return Forbidden(said)
         case 404:
-            return NotFound(f"{said}; look for a slip in the name, or push the image first")
+            return NotFound(said)
         case 429:
             wait = retry_after(headers)
-            hint = f"; try again in {wait:.0f} s" if wait is not None else "; try again later"
-            return RateLimited(
-                f"{said}{hint}, or give credentials: they have a higher limit", retry_after=wait
-            )
-    return ServerError(f"{said}; the registry's own log should say why")
+            asked = "" if wait is None else f", to be asked again in {wait:.0f} s"
+            return RateLimited(said + asked, retry_after=wait)
+    return ServerError(said)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -162,16 +158,10 @@ def error_code(body: bytes) -> str | None:
 
 def _tls(error: ssl.SSLError, what: str) -> TlsError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return TlsError(
-            f"{what}: its certificate is not trusted ({error.verify_message}); "
-            "give its authority's certificate with --ca-file"
-        )
+        return TlsError(f"{what}: its certificate is not trusted ({error.verify_message})")
     reason = getattr(error, "reason", None) or type(error).__name__
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
-        return NotTlsError(
-            f"{what}: it does not speak TLS; if it is meant to be plain http, say so "
-            "with --plain-http"
-        )
+        return NotTlsError(f"{what}: it does not speak TLS")
     return TlsError(f"{what}: the TLS handshake failed ({reason})")
 
 
