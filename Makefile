@@ -1,0 +1,59 @@
+# Everything a contributor runs. Needs Python >= 3.11 and make; no root.
+# The first target that needs it creates .venv from requirements-dev.lock (hashes checked).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.made-from-lock
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-cluster test check bench fmt docs lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## see pods refused and let in, in seconds and without a cluster
+	@$(BIN)/python -m demo
+
+demo-cluster: $(STAMP) ## the same with kubectl, through a real Kubernetes API server (needs Go)
+	@$(BIN)/python -m demo --cluster
+
+test: $(STAMP) ## run every test; with Go (or KUBEBUILDER_ASSETS) through a real API server too
+	@if [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null; then \
+		$(BIN)/python tests/cluster/build.py; \
+	else \
+		echo "no Go and no KUBEBUILDER_ASSETS: the tests that need a Kubernetes API server are skipped"; \
+	fi
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, formatting, types, layering
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure reading an image against its physical limit
+	@$(BIN)/python -m benchmarks
+
+fmt: $(STAMP) ## format, and apply the fixes ruff is sure of
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.md, limits.md)
+	$(BIN)/python -m scripts.docs
+
+lock: ## resolve the dependencies again; the locks hold hashes and no addresses
+	PYTHON="$(PYTHON)" scripts/lock
+
+clean: ## remove .venv and what tools left behind
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "slimgate needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""What slimgate's speed is, measured beside what bounds it: ``make bench``."""
