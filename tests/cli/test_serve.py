@@ -1,0 +1,102 @@
+"""``slimgate serve``: the program, over TLS, with policies and namespaces from files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.cli.conftest import one_line
+from tests.cli.test_main import PROGRAM
+from tests.cli.test_review import NAMESPACES, _review
+from tests.support.registry import Registry
+from tests.support.samples import SAMPLES
+
+
+@contextmanager
+def _serving(*arguments: str) -> Iterator[str]:
+    """A server of its own; yields the URL of /validate."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0", *arguments],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_PROXY": "*"},
+    ) as process:  # fmt: skip
+        try:
+            lines = (json.loads(line) for line in process.stderr)
+            yield next(line["validate"] for line in lines if line["event"] == "listening")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=40)
+    assert process.returncode == 0
+
+
+def _post(url: str, body: bytes) -> dict:
+    trusting = ssl._create_unverified_context()
+    request = urllib.request.Request(
+        f"{url}?timeout=10s", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, context=trusting, timeout=20) as answer:
+        return json.load(answer)["response"]
+
+
+@pytest.mark.parametrize("audit_only", [False, True], ids=["enforcing", "audit-only"])
+def test_a_pod_is_judged(tmp_path, audit_only):
+    """Denied in the namespace that asks for it, let in elsewhere, never denied with audit-only."""
+    namespaces = tmp_path / "namespaces.yaml"
+    namespaces.write_text(NAMESPACES)
+    with Registry({"team/root:1": SAMPLES["root-zero"].image}) as registry:
+        image = f"{registry.host}/team/root:1"
+        with _serving(
+            "--namespaces", str(namespaces), "--plain-http", registry.host, "--allow-loopback",
+            *(["--audit-only"] if audit_only else []),
+        ) as url:  # fmt: skip
+            shop, lab = (_post(url, _review(image, name)) for name in ("shop", "lab"))
+
+    assert shop["allowed"] is audit_only
+    assert lab["allowed"] is True
+    if not audit_only:
+        assert "USER" in shop["status"]["message"]
+
+
+def test_loopback_is_not_dialled_unless_allowed(tmp_path):
+    """What listens beside the webhook is none of a pod's business."""
+    namespaces = tmp_path / "namespaces.yaml"
+    namespaces.write_text(NAMESPACES)
+    with Registry({"team/root:1": SAMPLES["root-zero"].image}) as registry:
+        review = _review(f"{registry.host}/team/root:1", "shop")
+        arguments = ("--namespaces", str(namespaces), "--plain-http", registry.host)
+        with _serving(*arguments) as url:
+            answer = _post(url, review)
+
+    assert registry.requests == []
+    assert "blocked" in answer["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["--listen", "nowhere"], "HOST:PORT", id="address"),
+        pytest.param(["--cert", "pyproject.toml"], "needs its key", id="no key"),
+        pytest.param(["--policies", "pyproject.toml"], "pyproject.toml:", id="no policy"),
+        pytest.param(["--allow-address", "10.1"], "is no network", id="network"),
+        pytest.param(["--ca-file", "pyproject.toml"], "certificate", id="no CA"),
+    ],
+)
+def test_mistakes_end_the_start(tmp_path, arguments, says):
+    """64 and one line, before anything listens."""
+    (tmp_path / "pyproject.toml").write_text("# no policy, no certificate")
+
+    ran = subprocess.run(
+        [*PROGRAM, "serve", "--listen", "127.0.0.1:0", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=30,
+    )  # fmt: skip
+
+    assert ran.returncode == 64
+    assert says in one_line(ran.stderr)

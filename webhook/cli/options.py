@@ -1,0 +1,137 @@
+"""Options that several commands share, and how they become ``Settings``.
+
+Every option has an environment variable ``SLIMGATE_…`` of its own name.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from webhook import __version__
+from webhook.errors import UsageError
+from webhook.image.platform import Platform
+from webhook.limits import Deadline
+from webhook.settings import Settings, environment
+
+Command = Callable[..., Any]
+
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+MANIFEST = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+_DURATION = re.compile(r"(?P<value>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|)", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``30s``, ``1.5m``: seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Seconds, more than none."""
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(value)
+        seconds = float(match["value"]) * _SECONDS[match["unit"]] if match else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no duration: write seconds, or 30s, 5m, 1h", param, ctx)
+        return seconds
+
+
+class PlatformType(click.ParamType[Platform]):
+    """``linux/arm64/v8``."""
+
+    name = "os/arch[/variant]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Platform:
+        """The platform, normalised as containerd does."""
+        if isinstance(value, Platform):
+            return value
+        try:
+            return Platform.parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
+    """A click option with its environment variable: ``--ca-file`` has ``SLIMGATE_CA_FILE``."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = "SLIMGATE_" + long.lstrip("-").upper().replace("-", "_")
+    return click.option(*names, envvar=variable, **attributes)
+
+
+version = click.version_option(__version__, message="slimgate %(version)s")
+
+
+def reads_images(command: Command) -> Command:
+    """Add the options of a command that reads images; it is handed ``settings``."""
+
+    @functools.wraps(command)
+    def with_settings(
+        *arguments: Any,
+        timeout: float,
+        ca_file: Path | None,
+        plain_http: tuple[str, ...],
+        authfile: Path | None,
+        quiet: bool,
+        verbose: bool,
+        **rest: Any,
+    ) -> Any:
+        settings = Settings(
+            timeout=timeout,
+            ca_file=ca_file,
+            plain_http=plain_http,
+            authfile=authfile,
+            quiet=quiet,
+            verbose=verbose,
+            environ=environment(),
+            home=Path.home(),
+        )
+        return command(*arguments, settings=settings, **rest)
+
+    decorated: Command = with_settings
+    for add in reversed(_READING):
+        decorated = add(decorated)
+    return decorated
+
+
+_READING = (
+    option(
+        "--timeout",
+        type=Duration(),
+        default="10m",
+        show_default=True,
+        help="The longest that reading images may take: seconds, or 30s, 5m.",
+    ),
+    option("--ca-file", type=FILE, help="PEM certificates to trust beside the system's."),
+    option(
+        "--plain-http",
+        metavar="HOST[:PORT]",
+        multiple=True,
+        help="Speak plain http to this registry. Repeatable.",
+    ),
+    option(
+        "--authfile",
+        type=FILE,
+        help="Credentials: a docker config.json. Default: where docker and podman keep theirs.",
+    ),
+    option("--quiet", "-q", is_flag=True, help="No progress, no notes: the answer alone."),
+    option("--verbose", "-v", is_flag=True, help="Say on standard error what is read."),
+    version,
+)
+
+
+def deadline(settings: Settings) -> Deadline:
+    """When the whole command has to be done."""
+    return Deadline.after(settings.timeout, time.monotonic)

@@ -1,0 +1,97 @@
+"""One image, read from whatever names it: for ``inspect``, ``files`` and policy tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+
+from webhook.errors import NotFound
+from webhook.gather.source import Gathered, ImageRequest, Unread
+from webhook.image.facts import ImageFacts
+from webhook.image.layer import Layer, read_layer, remaining
+from webhook.image.manifest import Descriptor
+from webhook.image.platform import Platform
+from webhook.image.reference import Reference
+from webhook.limits import Deadline
+from webhook.report import progress
+from webhook.settings import Settings
+from webhook.wiring import Wired, build
+
+DEFAULT = Platform.of("linux", "amd64")
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Wired]:
+    """What reads images, its progress shown as the user wants it."""
+    if settings.quiet:
+        shown = progress.nothing()
+    elif settings.verbose:
+        shown = progress.lines(sys.stderr)
+    else:
+        shown = progress.bars(sys.stderr) if sys.stderr.isatty() else progress.nothing()
+    with shown as observe, closing(build(settings, observe)) as wired:
+        yield wired
+
+
+def manifest_and_config(
+    wired: Wired, reference: Reference, platform: Platform | None, deadline: Deadline
+) -> tuple[ImageRequest, ImageFacts]:
+    """One image of what the reference names; linux/amd64, or the only one, unless told.
+
+    Raises:
+        ImageError: it cannot be read, or there is none for the platform.
+    """
+    wanted = platform or DEFAULT
+    request = ImageRequest(
+        reference=reference, os=wanted.os, architectures=frozenset({wanted.architecture})
+    )
+    gathered = wired.images.configs([request], deadline)[request]
+    chosen = _choose(gathered, reference, platform)
+    if isinstance(chosen, Unread):
+        raise chosen.error
+    return request, chosen
+
+
+def facts_of(
+    wired: Wired, argument: str, platform: Platform | None, deadline: Deadline
+) -> ImageFacts:
+    """All that is known of an image, its layers read. Raises ``ImageError``."""
+    request, facts = manifest_and_config(wired, wired.sources.open(argument), platform, deadline)
+    if facts.contents is not None:
+        return facts
+    read = wired.images.layers([(request, facts)], deadline)[request, facts.manifest_digest]
+    if isinstance(read, Unread):
+        raise read.error
+    return read
+
+
+def layers_of(
+    wired: Wired, argument: str, platform: Platform | None, deadline: Deadline
+) -> list[Layer]:
+    """The layers, oldest first, with the digest of every file. Raises ``ImageError``."""
+    reference = wired.sources.open(argument)
+    _, facts = manifest_and_config(wired, reference, platform, deadline)
+    layers: list[Layer] = []
+    for ref in facts.layers:
+        descriptor = Descriptor(media_type=ref.media_type, digest=ref.digest, size=ref.compressed)
+        chunks = wired.sources.blob(reference, descriptor, deadline)
+        limits = remaining(wired.limits, layers)
+        observe = partial(wired.observe, ref)
+        layers.append(read_layer(ref, chunks, limits, digests=True, progress=observe))
+    return layers
+
+
+def _choose(
+    gathered: Gathered, reference: Reference, platform: Platform | None
+) -> ImageFacts | Unread:
+    if len(gathered) == 1 and (platform is None or gathered[0].platform in {None, platform}):
+        return gathered[0]
+    for item in gathered:
+        if item.platform == (platform or DEFAULT):
+            return item
+    names = ", ".join(str(item.platform) for item in gathered)
+    raise NotFound(
+        f"{reference} has no image for {platform or DEFAULT}; choose by --platform: {names}"
+    )

@@ -1,0 +1,136 @@
+"""``slimgate serve``: the webhook."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+from flask import Flask
+
+from webhook import __version__
+from webhook.cli.options import FILE, option, reads_images
+from webhook.judge.load import BUILTIN
+from webhook.judge.policy import Policy
+from webhook.limits import Deadline
+from webhook.metrics import Metrics
+from webhook.review.answer import answer
+from webhook.server.app import create_app
+from webhook.server.log import LogAndCount, json_log
+from webhook.server.serve import THREADS, Serving, serve
+from webhook.settings import Settings
+from webhook.wiring import (
+    Namespaces,
+    Sources,
+    build,
+    judge_by,
+    read_namespaces,
+    read_policies,
+    today,
+)
+
+_IN_FLIGHT = 64
+"""Reviews under way at once; further ones are asked to come again."""
+_TAG_SECONDS = 30.0
+
+
+@click.command("serve")
+@option(
+    "--policies",
+    type=click.Path(exists=True),
+    help="A folder of policies, or a file. Default: the shipped ones.",
+)
+@option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8443",
+    show_default=True,
+    help="Where POST /validate is answered, over TLS.",
+)
+@option("--cert", type=FILE, help="PEM certificate. Default: one is made, and its CA is shown.")
+@option("--key", type=FILE, help="The certificate's PEM key.")
+@option("--audit-only", is_flag=True, help="Deny nothing, whatever the policies say; record it.")
+@option(
+    "--namespaces",
+    type=FILE,
+    help="Namespace objects, as kubectl get namespaces -o yaml prints them.",
+)
+@option("--metrics", metavar="HOST:PORT", help="Probes and /metrics without TLS, on this port too.")
+@option(
+    "--allow-address",
+    "allow_addresses",
+    metavar="CIDR",
+    multiple=True,
+    help="Dial registries in this network though it would be denied. Repeatable.",
+)
+@option("--allow-loopback", is_flag=True, help="Dial registries on loopback addresses.")
+@reads_images
+def command(
+    *,
+    policies: str | None,
+    listen: str,
+    cert: Path | None,
+    key: Path | None,
+    audit_only: bool,
+    namespaces: Path | None,
+    metrics: str | None,
+    allow_addresses: tuple[str, ...],
+    allow_loopback: bool,
+    settings: Settings,
+) -> None:
+    """Answer AdmissionReviews over HTTPS: POST /validate, /healthz, /readyz, /metrics.
+
+    Works without a cluster: policies and namespaces come from files. Unlike the other commands
+    it dials no loopback address, and speaks plain http only to --plain-http hosts.
+
+    \b
+    Examples:
+      slimgate serve --policies policies/ --listen 0.0.0.0:8443 --audit-only
+      slimgate serve --cert tls.crt --key tls.key --metrics 0.0.0.0:9090
+
+    It ends on SIGTERM, once the reviews under way are answered.
+    """  # noqa: D301 - click's mark for lines that are not wrapped
+    settings = replace(
+        settings,
+        loopback_http=False,
+        allow_loopback=allow_loopback,
+        allow_addresses=allow_addresses,
+        waiters=THREADS // 2,
+        tag_seconds=_TAG_SECONDS,
+    )
+    chosen = read_policies(BUILTIN if policies is None else (policies,), select=True)
+    known = read_namespaces(namespaces)
+    with closing(Sources(settings)) as sources:
+        sources.connect()  # what is wrong with the settings ends the start, not a worker
+    application = partial(_application, settings, chosen, known, audit_only=audit_only)
+    serve(application, Serving(listen=listen, metrics=metrics, cert=cert, key=key))
+
+
+def _application(
+    settings: Settings, policies: Sequence[Policy], namespaces: Namespaces, *, audit_only: bool
+) -> Flask:
+    """Made in the process that answers: threads do not survive a fork."""
+    wired = build(settings)
+    log, metrics = json_log(sys.stderr), Metrics(__version__)
+    for policy in policies:
+        for exception in policy.exceptions:
+            metrics.exception(policy.name, exception.reason, exception.expires, today)
+    judge = judge_by(policies, namespaces, wired.images, audit_only=audit_only)
+    recorder = LogAndCount(log, metrics)
+
+    def answered(body: bytes, deadline: Deadline) -> bytes:
+        return answer(body, judge, deadline=deadline, recorder=recorder, audit_only=audit_only)
+
+    return create_app(
+        answered,
+        metrics=metrics,
+        ready=lambda: None,
+        log=log,
+        clock=time.monotonic,
+        max_in_flight=_IN_FLIGHT,
+    )

@@ -1,0 +1,58 @@
+"""What slimgate was told, read once from options and environment: one frozen value.
+
+The only reader of the environment. ``wiring`` builds from it, and hands down the parts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from webhook.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything ``wiring.build`` needs to know; the defaults are the command line's."""
+
+    timeout: float = 600.0
+    """Seconds: of a command in all; of the webhook, for what is read in the background."""
+    ca_file: Path | None = None
+    """PEM certificates to trust beside the system's."""
+    plain_http: tuple[str, ...] = ()
+    """Registries, ``host`` or ``host:port``, that are spoken to without TLS."""
+    loopback_http: bool = True
+    """Whether registries on loopback may be spoken to by http where they speak no TLS."""
+    authfile: Path | None = None
+    """A docker ``config.json``; None: where docker keeps it, by ``environ`` and ``home``."""
+    allow_loopback: bool = True
+    """Whether loopback addresses are dialled; pods must not reach what listens beside slimgate."""
+    allow_addresses: tuple[str, ...] = ()
+    """Networks that are dialled though they would be denied: ``10.1.0.0/16``."""
+    opening_threads: int = 8
+    """For manifests and configs, which mostly wait."""
+    reading_threads: int = 4
+    """For layers, which mostly compute."""
+    waiters: int | None = None
+    """Reviews that may wait for images at the same time; None: any number."""
+    tag_seconds: float = 600.0
+    """How long a tag is believed to lead where it led."""
+    quiet: bool = False
+    """No progress and no notes on standard error."""
+    verbose: bool = False
+    """Each layer that is read on standard error."""
+    limits: Limits = field(default_factory=Limits)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Proxies, and where credentials are; may hold secrets."""
+    home: Path = Path("/")
+
+    def variable(self, name: str) -> str:
+        """A variable of the environment, lower case first as curl does; empty if not set."""
+        return self.environ.get(name.lower()) or self.environ.get(name.upper(), "")
+
+
+def environment() -> dict[str, str]:
+    """The environment as it is now."""
+    return dict(os.environ)

@@ -1,0 +1,26 @@
+"""Builds everything once from ``Settings`` and files, and hands it down. Knows every room."""
+
+from webhook.wiring.build import Wired, build, judge_by, today
+from webhook.wiring.documents import (
+    NAME_LABEL,
+    KubernetesObject,
+    Namespaces,
+    read_namespaces,
+    read_objects,
+    read_policies,
+)
+from webhook.wiring.sources import Sources
+
+__all__ = [
+    "NAME_LABEL",
+    "KubernetesObject",
+    "Namespaces",
+    "Sources",
+    "Wired",
+    "build",
+    "judge_by",
+    "read_namespaces",
+    "read_objects",
+    "read_policies",
+    "today",
+]

@@ -1,0 +1,114 @@
+"""One source for every image: archives that were named on the command line, else registries.
+
+A pod cannot name an archive: what one goes by is a name that was opened here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Lock
+
+from webhook.errors import ImageError
+from webhook.gather.source import Document, ImageSource
+from webhook.image.manifest import Descriptor
+from webhook.image.reference import Reference
+from webhook.limits import Deadline
+from webhook.registry.archive import is_archive, open_archive
+from webhook.settings import Settings
+
+
+class Sources:
+    """An ``ImageSource``. Safe for threads once the archives are opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._archives: dict[Reference, ImageSource] = {}
+        self._registries: ImageSource | None = None
+        self._closing = ExitStack()
+        self._lock = Lock()
+
+    def open(self, argument: str) -> Reference:
+        """The reference that an image argument goes by from here on.
+
+        An archive that cannot be opened has one, too: whoever asks for it is told why.
+
+        Raises:
+            Malformed: the argument is no image's name.
+            UsageError: it begins like an archive, and is none.
+        """
+        if not is_archive(argument):
+            return Reference.parse(argument)
+        source: ImageSource
+        try:
+            source, reference = open_archive(argument, limits=self._settings.limits)
+        except ImageError as error:
+            source, reference = _Broken(error), _unnamed(len(self._archives))
+        self._archives[reference] = source
+        return reference
+
+    def near(self, reference: Reference) -> bool:
+        """Whether the image is an archive on this machine."""
+        return reference in self._archives
+
+    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
+        """As ``ImageSource.resolve``."""
+        return self._of(reference).resolve(reference, deadline)
+
+    def document(
+        self, reference: Reference, descriptor: Descriptor, deadline: Deadline
+    ) -> Document:
+        """As ``ImageSource.document``."""
+        return self._of(reference).document(reference, descriptor, deadline)
+
+    def blob(
+        self, reference: Reference, descriptor: Descriptor, deadline: Deadline
+    ) -> Iterator[bytes]:
+        """As ``ImageSource.blob``."""
+        return self._of(reference).blob(reference, descriptor, deadline)
+
+    def connect(self) -> None:
+        """Make the client of registries now, so that wrong settings show before the first image.
+
+        Raises:
+            UsageError: a setting cannot be used.
+        """
+        with self._lock:
+            if self._registries is None:
+                from webhook.wiring.registries import registries  # noqa: PLC0415 - 150 ms
+
+                self._registries, transport = registries(self._settings)
+                self._closing.callback(transport.close)
+
+    def close(self) -> None:
+        """Close the connections to registries."""
+        self._closing.close()
+
+    def _of(self, reference: Reference) -> ImageSource:
+        archive = self._archives.get(reference)
+        if archive is not None:
+            return archive
+        self.connect()
+        assert self._registries is not None
+        return self._registries
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """An archive that could not be opened: whatever it is asked, it says why."""
+
+    error: ImageError
+
+    def resolve(self, *_: object) -> Document:
+        raise self.error
+
+    def document(self, *_: object) -> Document:
+        raise self.error
+
+    def blob(self, *_: object) -> Iterator[bytes]:
+        raise self.error
+
+
+def _unnamed(number: int) -> Reference:
+    return Reference(registry="localhost", repository=f"unreadable/{number}", tag="latest")
