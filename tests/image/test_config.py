@@ -156,9 +156,13 @@ def test_a_diff_id_of_another_algorithm():
     [
         ({"rootfs": {"diff_ids": [DIFF_ID] * 3}}, replace(Limits(), layers=2), "the limit is 2"),
         ({"author": "x" * 100}, replace(Limits(), config_bytes=50), "the limit is 50"),
-        ({"x": [[[[]]]]}, replace(Limits(), json_depth=4), "deeper than 4"),
     ],
 )
 def test_limits(document, limits, detail):
     with pytest.raises(LimitExceeded, match=detail):
         parse(document, limits)
+
+
+def test_depth():
+    with pytest.raises(Malformed, match="deeper than 4"):
+        parse({"x": [[[[]]]]}, replace(Limits(), json_depth=4))

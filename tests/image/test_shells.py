@@ -1,0 +1,110 @@
+"""Shells by their content (catalogue 80, 81)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.image.reading import ELF, layout_layers, program, real_images, shells
+from webhook.image.search import Search
+from webhook.image.shells import SIGNATURES, identify, patterns
+
+EXAMPLES = {
+    "busybox": b"BusyBox v1.37.0 (Debian 1:1.37)\0",
+    "toybox": b"Toybox %s multicall binary%s\0https://landley.net/toybox\0",
+    "bash": b"@(#)Bash version 5.2.15(1) release GNU\0",
+    "zsh": b"ZSH_PATCHLEVEL\0ZSH_SUBSHELL\0ZSH_EVAL_CONTEXT\0",
+    "mksh": b"KSH_VERSION=@(#)MIRBSD KSH R59 2023/04/29\0",
+    "pdksh": b"@(#)PD KSH v5.2.14 99/07/13.2\0",
+    "ksh93": b"@(#)$Id: sh (AT&T Research) 93u+m/1.0.4 2022-10-22 $\0/etc/ksh.kshrc\0",
+    "posh": b"POSH_VERSION\0posh_builtin_getopts: no argv\0",
+    "yash": b"$YASH_LOADPATH\0$YASH_AFTER_CD\0",
+    "tcsh": b"tcsh %d.%.2d.%.2d (%s) %s (%S-%S-%S) options\0",
+    "csh": b'Use "exit" to leave csh.\n\0/etc/csh.cshrc\0',
+    "fish": b"__fish_print_help\0FISH_DEBUG_OUTPUT\0fish_default_key_bindings\0",
+    "rc": b"$Release: @(#)rc 1.7.4 (git) $\0/.rcrc\0",
+    "sash": b"Stand-alone shell (version %s)\0Exit from sash\0",
+    "elvish": b"src.elv.sh/pkg/shell.readRC\0",
+    "dash": b"Usage: getopts optstring var [arg...]\0Illegal option -%c\0"
+    b"closing paren expected\0OPTIND=1\0",
+}
+MKSH_AND_FRIENDS = {"mksh": "ksh", "pdksh": "ksh", "ksh93": "ksh"}
+
+INNOCENT = {
+    "mentions-names": b"run it with bash, sh, dash, zsh or busybox\0/bin/sh\0BusyBox\0",
+    "scanner-with-patterns": rb"BusyBox\s+v[\d.]+" + rb"@\(#\)Bash version [0-9]\.[0-9]" + b"\0",
+    "prompt-plugin": b"ZSH_EVAL_CONTEXT\0ZSH_VERSION\0FISH_VERSION\0",
+    "fish_indent": b"__fish_print_help\0",
+    "getopts-docs": b"usage: getopts optstring var\0Illegal option -\0",
+}
+
+
+def found_in(body: bytes, size: int = 7) -> str | None:
+    view = memoryview(body)
+    pieces = (view[at : at + size] for at in range(0, len(view), size))
+    return identify(Search(patterns()).numbers(pieces))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_every_shell_is_recognised_across_pieces(name: str, size: int) -> None:
+    body = ELF + bytes(5000) + EXAMPLES[name] + bytes(5000)
+
+    assert found_in(body, size) == MKSH_AND_FRIENDS.get(name, name)
+
+
+def test_every_signature_has_an_example() -> None:
+    assert {MKSH_AND_FRIENDS.get(name, name) for name in EXAMPLES} == {s.name for s in SIGNATURES}
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda s: f"{s.name}-{s.source[:12]}")
+def test_no_pattern_of_several_is_enough(signature: object) -> None:
+    for number, pattern in enumerate(patterns()):
+        owner = identify({number})
+        assert owner is None or [s.patterns for s in SIGNATURES if pattern in s.patterns] == [
+            (pattern,)
+        ]
+
+
+@pytest.mark.parametrize("name", INNOCENT)
+def test_programs_that_speak_of_shells_are_none(name: str) -> None:
+    assert found_in(ELF + INNOCENT[name]) is None
+
+
+def test_only_binaries_are_searched() -> None:
+    text = b"#!/usr/bin/python3\n# BusyBox v1.37.0 and @(#)Bash version 5.2\n"
+
+    assert shells([program("app/doc", text), program("app/raw", b"BusyBox v1.37.0")]) == {}
+
+
+def test_files_that_cannot_be_executed_are_not_searched() -> None:
+    assert shells([program("app/x", ELF + EXAMPLES["bash"], mode=0o644)]) == {}
+
+
+@pytest.mark.parametrize("name", ["bash", "dash"])
+def test_the_shells_of_this_machine(name: str) -> None:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"no {name} here")
+    body = Path(path).resolve().read_bytes()
+
+    assert shells([program("app/server", body)]) == {"/app/server": (name, "content")}
+
+
+def test_this_very_python_is_none() -> None:
+    assert found_in(Path(sys.executable).resolve().read_bytes(), 1 << 16) is None
+
+
+@pytest.mark.parametrize("libc", ["musl-amd64", "uclibc-amd64", "glibc-amd64", "musl-arm64v8"])
+def test_real_busybox(libc: str) -> None:
+    (layer,) = layout_layers(real_images() / f"busybox-{libc}")
+
+    assert [(e.path, e.shell) for e in layer.entries if e.shell] == [(b"bin/[", "busybox")]
+
+
+def test_patterns_are_what_hyperscan_and_python_both_read() -> None:
+    assert all(re.compile(pattern) for pattern in patterns())

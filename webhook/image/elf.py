@@ -1,0 +1,87 @@
+"""What the first bytes of a program say: ELF or ``#!``, for which machine, by which interpreter.
+
+Read as the kernel's ``binfmt_elf`` and ``binfmt_script`` read them. Program headers that do not
+lie in the first ``HEAD`` bytes are not looked for: no linker puts them elsewhere.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+HEAD: Final = 4096
+"""Bytes of a file that are looked at: Go's linker ends the interpreter's name just there."""
+
+_MAGIC: Final = b"\x7fELF"
+_SMALLEST: Final = 52
+"""Bytes of an ELF header of 32 bits."""
+_PT_INTERP: Final = 3
+_PATH_MAX: Final = 4096
+_SCRIPT_LINE: Final = 256
+"""Bytes of a ``#!`` line that the kernel looks at (BINPRM_BUF_SIZE)."""
+
+_MACHINES: Final = {
+    (3, 1, "little"): "386",
+    (8, 1, "big"): "mips",
+    (8, 1, "little"): "mipsle",
+    (8, 2, "big"): "mips64",
+    (8, 2, "little"): "mips64le",
+    (21, 2, "big"): "ppc64",
+    (21, 2, "little"): "ppc64le",
+    (22, 2, "big"): "s390x",
+    (40, 1, "little"): "arm",
+    (62, 2, "little"): "amd64",
+    (183, 2, "little"): "arm64",
+    (243, 2, "little"): "riscv64",
+    (258, 2, "little"): "loong64",
+}
+"""GOARCH by e_machine, class (1: 32 bits, 2: 64) and byte order."""
+
+
+class Elf(NamedTuple):
+    """An ELF file's header."""
+
+    machine: str | None
+    """GOARCH; None for machines that Kubernetes does not run on."""
+    interpreter: tuple[int, int] | None
+    """Offset and size in bytes of the interpreter's path; None: it is linked statically."""
+
+
+def parse(head: bytes) -> Elf | None:
+    """The header in a file's first bytes; None if it is no ELF file."""
+    if not head.startswith(_MAGIC):
+        return None
+    if len(head) < _SMALLEST:
+        return Elf(None, None)
+    width, little = head[4], head[5] == 1
+    order = "<" if little else ">"
+    (kind,) = Struct(order + "H").unpack_from(head, 18)
+    machine = _MACHINES.get((kind, width, "little" if little else "big"))
+    return Elf(machine, _interpreter(head, order, wide=width == 2))  # noqa: PLR2004
+
+
+def _interpreter(head: bytes, order: str, *, wide: bool) -> tuple[int, int] | None:
+    """Where the first PT_INTERP segment lies."""
+    header = Struct(order + ("32xQ14xHH" if wide else "28xI10xHH"))
+    segment = Struct(order + ("I4xQ16xQ16x" if wide else "II8xI12x"))
+    if len(head) < header.size:
+        return None
+    start, entry_size, count = header.unpack_from(head)
+    if entry_size != segment.size:
+        return None
+    for at in range(
+        start, min(start + count * entry_size, len(head) - segment.size + 1), entry_size
+    ):
+        kind, offset, size = segment.unpack_from(head, at)
+        if kind == _PT_INTERP:
+            return (offset, size) if 2 <= size <= _PATH_MAX else None  # noqa: PLR2004
+    return None
+
+
+def script(head: bytes) -> tuple[bytes, bytes | None] | None:
+    """Interpreter and argument of a ``#!`` line; None if there is none the kernel would take."""
+    if not head.startswith(b"#!"):
+        return None
+    line = head[2:_SCRIPT_LINE].partition(b"\n")[0].partition(b"\0")[0].strip(b" \t")
+    interpreter, _, argument = line.replace(b"\t", b" ", 1).partition(b" ")
+    return (interpreter, argument.strip(b" \t") or None) if interpreter else None

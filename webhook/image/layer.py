@@ -1,0 +1,315 @@
+"""One layer, read once from its compressed bytes: proved, walked, and boiled down to entries.
+
+Nothing is kept of the files but what ``Entry`` says and the few bodies that decide something.
+What the entries do to each other and to the layers below is ``webhook.image.apply``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from webhook.errors import IntegrityError, Malformed, Unsupported
+from webhook.image import elf, osrelease, shells, tar, tarheader
+from webhook.image.compression import decompress
+from webhook.image.digest import hasher, proves
+from webhook.image.facts import Executable, LayerRef, Problem
+from webhook.image.search import Search
+from webhook.limits import MIB, Limits
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+EXECUTE: Final = 0o111
+MODE: Final = 0o7777
+_UINT32: Final = 0xFFFFFFFF
+PASSWD_BYTES: Final = 10 * MIB
+"""containerd refuses a bigger ``/etc/passwd`` (openUserFile)."""
+
+_KEPT: Final = {
+    b"etc/passwd": PASSWD_BYTES,
+    b"etc/os-release": osrelease.MAX_BYTES,
+    b"usr/lib/os-release": osrelease.MAX_BYTES,
+}
+"""Paths whose bodies are kept, and up to which size."""
+_CAPABILITIES: Final = tar.XATTR + b"security.capability"
+_KINDS: Final = frozenset(
+    {
+        tarheader.REGULAR,
+        tarheader.LINK,
+        tarheader.SYMLINK,
+        tarheader.CHAR,
+        tarheader.BLOCK,
+        tarheader.DIRECTORY,
+        tarheader.FIFO,
+        tar.GLOBAL,
+    }
+)
+
+
+class Entry(NamedTuple):
+    """One tar entry."""
+
+    path: bytes
+    """Relative to the root, cleaned, ``..`` clamped; empty for the root itself."""
+    kind: bytes
+    """A type of ``webhook.image.tarheader``."""
+    mode: int
+    """Permissions, setuid, setgid and sticky bits."""
+    uid: int
+    gid: int
+    size: int
+    link: bytes
+    """The target of a link, as written."""
+    program: Executable | None = None
+    """Of executable regular files."""
+    shell: str | None = None
+    """The shell it is by its content."""
+    capabilities: bool = False
+    """Whether it carries file capabilities."""
+    whiteout: bool = False
+    """A character device 0/0, which overlayfs takes for a whiteout."""
+    sha256: str | None = None
+    """Hex digits; of regular files, where ``digests`` was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What a layer holds."""
+
+    ref: LayerRef
+    unpacked: int
+    """Bytes of the uncompressed layer."""
+    entries: Sequence[Entry]
+    """In the archive's order, which decides."""
+    bodies: Mapping[int, bytes] = field(default_factory=dict)
+    """Contents that were kept, by the entry's place in ``entries``."""
+    problems: tuple[Problem, ...] = ()
+
+
+def read_layer(
+    ref: LayerRef,
+    chunks: Iterable[bytes],
+    limits: Limits,
+    *,
+    digests: bool = False,
+    keep: Collection[int] = (),
+    progress: Callable[[int], None] = lambda _: None,
+) -> Layer:
+    """Read, prove and walk a layer in one pass.
+
+    Args:
+        ref: what manifest and config promise of it.
+        chunks: the blob as stored, in pieces of any size.
+        limits: bounds on this layer: ``remaining(limits, layers)`` of the image's.
+        digests: hash every regular file, too.
+        keep: entries (by their place) whose bodies are wanted: ``tree.wanted``.
+        progress: told the bytes of each chunk; what it raises ends the reading.
+
+    Raises:
+        IntegrityError: size, digest or diff_id are not as promised.
+        Malformed: containerd could not unpack it.
+        Unsupported: a media type, compression or tar entry that containerd does not take.
+        LimitExceeded: it is bigger than ``limits`` allow.
+    """
+    blob = _Proof(chunks, ref.digest, ref.compressed, progress)
+    archive = _Proof(decompress(blob, ref.media_type, limits), ref.diff_id)
+    reader = tar.Reader(archive, limits)
+    try:
+        entries, bodies = _walk(reader, digests=digests, keep=keep)
+        archive.finish("uncompressed layer")
+    except Malformed as error:
+        blob.finish("layer")  # bytes that are not the promised ones are no fault of the image's
+        raise Malformed(f"layer {ref.digest}: {error.detail}") from error
+    blob.finish("layer")
+    return Layer(
+        ref=ref,
+        unpacked=archive.bytes,
+        entries=entries,
+        bodies=bodies,
+        problems=tuple(reader.problems),
+    )
+
+
+def remaining(limits: Limits, layers: Iterable[Layer]) -> Limits:
+    """What an image's limits leave after these of its layers; at least nothing."""
+    unpacked = entries = 0
+    for layer in layers:
+        unpacked += layer.unpacked
+        entries += len(layer.entries)
+    return replace(
+        limits,
+        unpacked_bytes=max(0, limits.unpacked_bytes - unpacked),
+        entries=max(0, limits.entries - entries),
+    )
+
+
+class _Proof:
+    """Chunks, hashed and counted as they pass."""
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        digest: str,
+        size: int | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.bytes = 0
+        self._digest, self._size, self._progress = digest, size, progress
+        self._running = hasher(digest)
+        self._stream = self._passing(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._stream
+
+    def _passing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.bytes += len(chunk)
+            if self._size is not None and self.bytes > self._size:
+                raise IntegrityError(
+                    f"{self._digest} has more than the {self._size} bytes promised"
+                )
+            self._running.update(chunk)
+            self._progress(len(chunk))
+            yield chunk
+
+    def finish(self, what: str) -> None:
+        """Take the rest, which nobody wanted, and compare. Raises ``IntegrityError``."""
+        for _ in self._stream:
+            pass
+        if self._size is not None and self.bytes != self._size:
+            raise IntegrityError(
+                f"{self._digest} has {self.bytes} bytes, not the {self._size} promised"
+            )
+        if not proves(self._running, self._digest):
+            raise IntegrityError(f"the {what} is not the promised {self._digest}")
+
+
+def _walk(
+    reader: tar.Reader, *, digests: bool, keep: Collection[int]
+) -> tuple[list[Entry], dict[int, bytes]]:
+    """Every entry, and the bodies that are kept."""
+    search = Search(shells.patterns())
+    entries: list[Entry] = []
+    bodies: dict[int, bytes] = {}
+    kept: dict[bytes, int] = {}
+    for place, header in enumerate(reader):
+        entry = _entry(header)
+        if entry.kind == tarheader.REGULAR:
+            body: Iterator[memoryview] | None = None
+            if entry.size <= (PASSWD_BYTES if place in keep else _KEPT.get(entry.path, -1)):
+                bodies[place] = content = b"".join(reader.body())
+                body = iter((memoryview(content),))
+                if place not in keep:  # of many under one path only the last can matter
+                    bodies.pop(kept.get(entry.path, -1), None)
+                    kept[entry.path] = place
+            if digests or entry.mode & EXECUTE:
+                entry = _examined(entry, body or reader.body(), search, digests=digests)
+        entries.append(entry)
+    return entries, bodies
+
+
+def _entry(header: tarheader.Header) -> Entry:
+    if header.type not in _KINDS:
+        raise Unsupported(
+            f"{text(header.name)} is a tar entry of type {header.type!r}, which no node unpacks"
+        )
+    return Entry(
+        clean(header.name),
+        header.type,
+        header.mode & MODE,
+        header.uid & _UINT32,
+        header.gid & _UINT32,
+        header.size if header.type == tarheader.REGULAR else 0,
+        header.link,
+        capabilities=_CAPABILITIES in header.pax,
+        whiteout=header.type == tarheader.CHAR and header.major == header.minor == 0,
+    )
+
+
+def clean(name: bytes) -> bytes:
+    """A path as containerd takes it: cleaned, and nothing leads out of the root.
+
+    ``./usr//bin/../lib/`` and ``../../usr/lib`` are ``usr/lib``; the root is empty.
+    """
+    name = name.removeprefix(b"./")
+    if not name.startswith((b"/", b".")) and b"//" not in name and b"/." not in name:
+        return name.removesuffix(b"/")
+    return posixpath.normpath(b"/" + name.lstrip(b"/"))[1:]
+
+
+def text(path: bytes) -> str:
+    r"""A path for people and JSON: bytes that are not UTF-8 as ``\xNN``."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _examined(entry: Entry, body: Iterator[memoryview], search: Search, *, digests: bool) -> Entry:
+    """The entry with what its content says."""
+    running = hashlib.sha256()
+    if digests:
+        body = _hashed(body, running)
+    if entry.mode & EXECUTE:
+        program, shell = _program(body, search)
+        entry = entry._replace(program=program, shell=shell)
+    if digests:
+        for _ in body:
+            pass
+        entry = entry._replace(sha256=running.hexdigest())
+    return entry
+
+
+def _hashed(pieces: Iterator[memoryview], running: _Hash) -> Iterator[memoryview]:
+    for piece in pieces:
+        running.update(piece)
+        yield piece
+
+
+def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, str | None]:
+    """What starting the file would come to, and the shell it is by its content."""
+    first = list(_first(body, elf.HEAD))
+    head = b"".join(piece[: elf.HEAD] for piece in first)[: elf.HEAD]
+    header = elf.parse(head)
+    if header is None:
+        return _unlinked(head), None
+    pieces: Iterator[memoryview] = chain(first, body)
+    interpreter = bytearray()
+    if header.interpreter:
+        pieces = _copying(pieces, *header.interpreter, interpreter)
+    shell = shells.identify(search.numbers(pieces))
+    path = text(bytes(interpreter).partition(b"\0")[0]) or None
+    return Executable(kind="elf", interpreter=path, machine=header.machine), shell
+
+
+def _unlinked(head: bytes) -> Executable:
+    """A script, or something that the kernel would not start."""
+    script = elf.script(head)
+    if script is None:
+        return Executable(kind="other")
+    interpreter, argument = script
+    return Executable(
+        kind="script",
+        interpreter=text(interpreter),
+        interpreter_argument=None if argument is None else text(argument),
+    )
+
+
+def _first(pieces: Iterator[memoryview], size: int) -> Iterator[memoryview]:
+    """Pieces until there are ``size`` bytes of them."""
+    while size > 0 and (piece := next(pieces, None)) is not None:
+        size -= len(piece)
+        yield piece
+
+
+def _copying(
+    pieces: Iterable[memoryview], start: int, size: int, into: bytearray
+) -> Iterator[memoryview]:
+    """The pieces, and a copy of the bytes from ``start`` on as they pass."""
+    at = 0
+    for piece in pieces:
+        into += piece[max(0, start - at) : max(0, start + size - at)]
+        at += len(piece)
+        yield piece

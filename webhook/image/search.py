@@ -1,0 +1,53 @@
+"""Many patterns at once in a stream of bytes, by hyperscan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hyperscan
+
+
+class Search:
+    """Looks for patterns, each at most once a stream.
+
+    Not for two threads at a time: the engine's scratch space belongs to the instance. The
+    compiled patterns are shared. The engine is loaded when it is first needed: it takes 20 ms,
+    and not every image holds a program.
+    """
+
+    def __init__(self, patterns: tuple[bytes, ...]) -> None:
+        self._patterns = patterns
+
+    def numbers(self, pieces: Iterable[memoryview]) -> set[int]:
+        """The numbers of the patterns that are in the pieces, also across their borders."""
+        found: set[int] = set()
+
+        def collect(number: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+            found.add(number)
+
+        with _compiled(self._patterns).stream(match_event_handler=collect) as stream:
+            for piece in pieces:
+                # Any buffer will do; the stubs say str or bytes.
+                stream.scan(piece, scratch=self._scratch)  # type: ignore[type-var]
+        return found
+
+    @cached_property
+    def _scratch(self) -> hyperscan.Scratch:
+        import hyperscan  # noqa: PLC0415
+
+        return hyperscan.Scratch(_compiled(self._patterns))
+
+
+@cache
+def _compiled(patterns: tuple[bytes, ...]) -> hyperscan.Database:
+    import hyperscan  # noqa: PLC0415
+
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_STREAM)
+    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
+    database.compile(
+        expressions=list(patterns), ids=list(range(len(patterns))), flags=[flags] * len(patterns)
+    )
+    return database

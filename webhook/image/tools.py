@@ -1,0 +1,235 @@
+"""Shells, package managers, build tools and privileged files in a merged file system.
+
+What counts is what could be executed: regular files with an x bit, and links that lead to one.
+Package databases, documentation and text files do not.
+
+- A script that has a shell's name counts if its interpreter is there: it may well hand over to
+  one. An executable that is neither ELF nor script counts by its name: no honest image has one.
+- A link to busybox that has an applet's name (``ls``) is not listed: calling it gives the
+  applet, and busybox itself is listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from webhook.image import names, tarheader
+from webhook.image.facts import By, LayerRef, Program
+from webhook.image.filesystem import Node, resolve, walk
+from webhook.image.layer import EXECUTE, text
+from webhook.image.shells import MULTI_CALL
+
+_SETUID: Final = 0o4000
+_SETGID: Final = 0o2000
+_HEADER = re.compile(rb"((?:usr/(?:local/)?)?include)/.*\.(?:h|hh|hpp)", re.DOTALL)
+"""Only where a compiler looks: Python packages carry headers, too, and need them to run."""
+_GO_TOOL = re.compile(rb"((?:.*/)?pkg/tool)/[a-z0-9]+_[a-z0-9]+/[a-z0-9]+", re.DOTALL)
+_HOOKS: Final = b"etc/"
+"""Cron jobs and init scripts are named after the tools they serve (``/etc/cron.daily/dpkg``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What was found in one tree, sorted by path."""
+
+    shells: tuple[Program, ...]
+    package_managers: tuple[Program, ...]
+    build_tools: tuple[Program, ...]
+    setuid: tuple[Program, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A path at which an executable file can be started."""
+
+    path: bytes
+    node: Node
+    file: Node
+    """The inode of the executable."""
+    home: bytes | None
+    """For links: the path they lead to; of hard links the path of the first one."""
+
+    @property
+    def base(self) -> bytes:
+        return self.path.rpartition(b"/")[2]
+
+
+@dataclass(slots=True)
+class _Survey:
+    """One walk over the tree."""
+
+    names: list[_Name] = field(default_factory=list)
+    privileged: list[tuple[bytes, Node]] = field(default_factory=list)
+    trees: dict[bytes, tuple[str, Node]] = field(default_factory=dict)
+    """Folders of headers and the like: reported once, not file by file."""
+
+
+def find(top: Node, layers: Sequence[LayerRef]) -> Tools:
+    """Everything in the tree that means something to a check."""
+    survey = _survey(top)
+    report = _Reporter(layers)
+    found_shells = _shells(top, survey.names)
+    return Tools(
+        shells=tuple(report(name, known, by) for name, known, by in found_shells),
+        package_managers=tuple(
+            report(name, known, _by(name)) for name, known in _named(survey, names.package_manager)
+        ),
+        build_tools=tuple(
+            sorted(
+                [
+                    *(report(name, known, _by(name)) for name, known in _build_tools(survey)),
+                    *(report.tree(path, *tree) for path, tree in survey.trees.items()),
+                ],
+                key=lambda program: program.path,
+            )
+        ),
+        setuid=tuple(
+            report.privileged(path, node, what)
+            for path, node in survey.privileged
+            for what in _privileges(node.inode)
+        ),
+    )
+
+
+def executable(node: Node) -> bool:
+    """Whether it is a regular file that somebody may execute."""
+    return node.inode.kind == tarheader.REGULAR and bool(node.inode.mode & EXECUTE)
+
+
+class _Reporter:
+    """Turns what was found into ``Program``s that know their layer."""
+
+    def __init__(self, layers: Sequence[LayerRef]) -> None:
+        self._layers = layers
+
+    def __call__(self, name: _Name, known: str, by: By) -> Program:
+        return self._program(name.path, known, by, name.node.layer, name.home)
+
+    def tree(self, path: bytes, name: str, node: Node) -> Program:
+        return self._program(path, name, "path", node.layer)
+
+    def privileged(self, path: bytes, node: Node, what: str) -> Program:
+        return self._program(path, what, "path", node.layer)
+
+    def _program(
+        self, path: bytes, name: str, by: By, layer: int, target: bytes | None = None
+    ) -> Program:
+        return Program(
+            path="/" + text(path),
+            name=name,
+            by=by,
+            target=None if target is None else "/" + text(target),
+            layer=layer,
+            layer_digest=self._layers[layer].digest,
+            created_by=self._layers[layer].created_by,
+        )
+
+
+def _survey(top: Node) -> _Survey:
+    survey = _Survey()
+    homes: dict[int, bytes] = {}
+    executables: list[tuple[bytes, Node]] = []
+    links: list[tuple[bytes, Node]] = []
+    for path, node in walk(top):
+        inode = node.inode
+        if inode.kind == tarheader.SYMLINK:
+            links.append((path, node))
+        elif inode.kind == tarheader.REGULAR:
+            if node is inode:
+                homes[id(inode)] = path
+            if executable(node):
+                executables.append((path, node))
+            if inode.mode & (_SETUID | _SETGID) or inode.capabilities:
+                survey.privileged.append((path, node))
+            _note_tree(survey, path, node)
+    for path, node in executables:
+        home = None if node is node.inode else homes.get(id(node.inode))
+        survey.names.append(_Name(path, node, node.inode, home))
+    for path, node in links:
+        found = resolve(top, path)
+        if found and executable(found[1]):
+            survey.names.append(_Name(path, node, found[1].inode, found[0]))
+    survey.names.sort(key=lambda name: name.path)
+    return survey
+
+
+def _note_tree(survey: _Survey, path: bytes, node: Node) -> None:
+    """Folders that only a build needs."""
+    if match := _HEADER.fullmatch(path):
+        survey.trees.setdefault(match[1], ("headers", node))
+    elif executable(node) and (match := _GO_TOOL.fullmatch(path)):
+        survey.trees.setdefault(match[1], ("go", node))
+
+
+def _by(name: _Name) -> By:
+    return "path" if name.home is None else "link"
+
+
+def _shells(top: Node, found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
+    files = {name.path: _shell_file(top, name) for name in found if name.home is None}
+    for name in found:
+        if name.home is None:
+            if known := files[name.path]:
+                yield name, *known
+        elif shell := _shell_link(top, name, files.get(name.home)):
+            yield name, shell, "link"
+
+
+def _shell_file(top: Node, name: _Name) -> tuple[str, By] | None:
+    own = names.shell(name.base)
+    if own and _starts(top, name.file, own):
+        return own, "path"
+    content = _content(name.file)
+    return (content, "content") if content else None
+
+
+def _shell_link(top: Node, name: _Name, home: tuple[str, By] | None) -> str | None:
+    """The shell a link is: by the name it has, or by what it leads to."""
+    inner = _content(name.file) or (home[0] if home else None)
+    own = names.shell(name.base)
+    if own and (inner or (own not in names.UNCLEAR and _starts(top, name.file, own))):
+        return own
+    return None if inner in MULTI_CALL and name.base in names.APPLETS else inner
+
+
+def _content(file: Node) -> str | None:
+    return file.entry.shell if file.entry else None
+
+
+def _starts(top: Node, file: Node, own: str) -> bool:
+    """Whether an executable with a shell's name could be started as one."""
+    program = file.entry.program if file.entry else None
+    if program is None or program.kind == "elf":
+        return True
+    if own in names.UNCLEAR:
+        return False
+    if program.kind == "other":
+        return True
+    found = resolve(top, (program.interpreter or "").encode())
+    return found is not None and executable(found[1])
+
+
+def _named(survey: _Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
+    for name in survey.names:
+        known = known_as(name.base)
+        if known and not name.path.startswith(_HOOKS):
+            yield name, known
+
+
+def _build_tools(survey: _Survey) -> Iterator[tuple[_Name, str]]:
+    """Those that are not an applet: the ``ar`` of busybox only unpacks."""
+    for name, known in _named(survey, names.build_tool):
+        if _content(name.file) not in MULTI_CALL:
+            yield name, known
+
+
+def _privileges(inode: Node) -> Iterator[str]:
+    if inode.mode & _SETUID:
+        yield "setuid"
+    if inode.mode & _SETGID:
+        yield "setgid"
+    if inode.capabilities:
+        yield "capabilities"

@@ -1,0 +1,224 @@
+"""An image's layers together: the facts they hold, and the files they leave.
+
+Everything reachable on some node counts, whichever way it applies layers; of the users that two
+trees give, the worse one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from webhook.errors import LimitExceeded
+from webhook.image import osrelease, tarheader
+from webhook.image.apply import Trees, merge
+from webhook.image.config import ImageConfig
+from webhook.image.facts import Executable, Files, Problem, Program, Programs, User
+from webhook.image.filesystem import Blocked, Node, follow, resolve, walk
+from webhook.image.layer import PASSWD_BYTES, Layer, text
+from webhook.image.tools import executable, find
+from webhook.image.user import PasswdProblem
+from webhook.image.user import resolve as resolve_user
+from webhook.limits import Limits
+
+_PASSWD: Final = b"etc/passwd"
+_ROOT_PATH_LINKS: Final = 255
+"""Links that containerd follows on its way to ``/etc/passwd``."""
+_OS_RELEASE: Final = (b"etc/os-release", b"usr/lib/os-release")
+_PACKAGE_DATABASES: Final = (
+    b"lib/apk/db/installed",
+    b"usr/lib/apk/db/installed",
+    b"var/lib/dpkg/status",
+    b"var/lib/dpkg/status.d",
+    b"var/lib/pacman/local",
+    *(
+        folder + name
+        for folder in (b"var/lib/rpm/", b"usr/lib/sysimage/rpm/", b"usr/share/rpm/")
+        for name in (b"Packages", b"Packages.db", b"rpmdb.sqlite")
+    ),
+)
+_TYPES: Final = {
+    tarheader.REGULAR: "file",
+    tarheader.DIRECTORY: "dir",
+    tarheader.SYMLINK: "symlink",
+    tarheader.CHAR: "char",
+    tarheader.BLOCK: "block",
+    tarheader.FIFO: "fifo",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """A path of the merged file system, as ``slimgate files`` prints it (design section 10)."""
+
+    path: str
+    type: str
+    mode: str
+    """Four octal digits."""
+    uid: int
+    gid: int
+    size: int
+    """Bytes; of regular files and their hard links."""
+    link: str | None
+    """Of a symlink as written, of a hard link the absolute path of the first name."""
+    sha256: str | None
+    """Hex digits; None where layers were read without ``digests``."""
+    layer: int
+
+
+def wanted(layers: Sequence[Layer], limits: Limits | None = None) -> Mapping[int, frozenset[int]]:
+    """Bodies that are needed and were not kept: entry places by layer index. Nearly always none.
+
+    ``/etc/passwd`` may be a link to any file. Read those layers again with ``keep`` before
+    asking ``files_of``.
+    """
+    trees = merge(layers, limits or Limits())
+    needed: dict[int, set[int]] = {}
+    for node in chain.from_iterable(_sources(top) for top in trees.both):
+        if node.place not in layers[node.layer].bodies:
+            needed.setdefault(node.layer, set()).add(node.place)
+    return {index: frozenset(places) for index, places in needed.items()}
+
+
+def files_of(config: ImageConfig, layers: Sequence[Layer], limits: Limits) -> Files:
+    """What the layers, oldest first, hold together.
+
+    Raises:
+        LimitExceeded: together they are more than an image may be.
+        KeyError: a body is missing that ``wanted`` asked for.
+    """
+    _check(layers, limits)
+    trees = merge(layers, limits)
+    refs = [layer.ref for layer in layers]
+    tools = [find(top, refs) for top in trees.both]
+    return Files(
+        user=_worst(resolve_user(config.user, _passwd(top, layers)) for top in trees.both),
+        shells=_united(each.shells for each in tools),
+        package_managers=_united(each.package_managers for each in tools),
+        build_tools=_united(each.build_tools for each in tools),
+        setuid=_united(each.setuid for each in tools),
+        unpacked=tuple(layer.unpacked for layer in layers),
+        os_release=_os_release(trees.overlay, layers),
+        package_databases=tuple(
+            "/" + text(path) for path in _PACKAGE_DATABASES if resolve(trees.overlay, path)
+        ),
+        programs=_programs(trees),
+        problems=(*chain.from_iterable(_problems(layer) for layer in layers), *trees.problems),
+    )
+
+
+def listing(layers: Sequence[Layer], limits: Limits | None = None) -> Iterator[FileRecord]:
+    """The merged file system as an overlay snapshotter shows it, folders before their content."""
+    top = merge(layers, limits or Limits()).overlay
+    homes = {id(node): path for path, node in walk(top)}
+    for path, node in walk(top):
+        # Where the first name of a file is gone, the next one takes its place.
+        yield _record(path, node, homes.setdefault(id(node.inode), path))
+
+
+def _record(path: bytes, node: Node, home: bytes) -> FileRecord:
+    inode, entry = node.inode, node.inode.entry
+    kind = _TYPES[inode.kind] if home == path else "hardlink"
+    link = entry.link if entry and kind == "symlink" else b"/" + home
+    return FileRecord(
+        path="/" + text(path),
+        type=kind,
+        mode=f"{inode.mode:04o}",
+        uid=inode.uid,
+        gid=inode.gid,
+        size=entry.size if entry else 0,
+        link=text(link) if kind in {"symlink", "hardlink"} else None,
+        sha256=entry.sha256 if entry else None,
+        layer=node.layer,
+    )
+
+
+def _check(layers: Sequence[Layer], limits: Limits) -> None:
+    """Each layer kept to the limits alone; together they must, too."""
+    if sum(layer.unpacked for layer in layers) > limits.unpacked_bytes:
+        raise LimitExceeded(f"the layers unpack to more than {limits.unpacked_bytes} bytes")
+    if sum(len(layer.entries) for layer in layers) > limits.entries:
+        raise LimitExceeded(f"the layers have more than {limits.entries} tar entries")
+
+
+def _sources(top: Node) -> Iterator[Node]:
+    """The files whose content makes facts."""
+    passwd = _passwd_file(top)
+    if isinstance(passwd, Node):
+        yield passwd
+    release = _os_release_file(top)
+    if release:
+        yield release
+
+
+def _body(inode: Node, layers: Sequence[Layer]) -> bytes:
+    return layers[inode.layer].bodies[inode.place]
+
+
+def _passwd_file(top: Node) -> Node | PasswdProblem | None:
+    """As containerd opens it: within the root, a regular file of a bearable size."""
+    try:
+        trail, _ = follow(top, _PASSWD, max_links=_ROOT_PATH_LINKS)
+    except Blocked as reason:
+        return PasswdProblem(detail=f"cannot be reached: {reason}")
+    node = trail[-1][1] if trail else top
+    if node is None:
+        return None
+    inode = node.inode
+    if inode.kind != tarheader.REGULAR or inode.entry is None:
+        return PasswdProblem(detail=f"is a {_TYPES[inode.kind]}")
+    if inode.entry.size > PASSWD_BYTES:
+        return PasswdProblem(detail="is larger than 10 MiB")
+    return inode
+
+
+def _passwd(top: Node, layers: Sequence[Layer]) -> bytes | PasswdProblem | None:
+    found = _passwd_file(top)
+    return _body(found, layers) if isinstance(found, Node) else found
+
+
+def _os_release_file(top: Node) -> Node | None:
+    """The first that is there, unless it is too big to be one."""
+    for path in _OS_RELEASE:
+        found = resolve(top, path)
+        if found and (entry := found[1].inode.entry) and entry.size <= osrelease.MAX_BYTES:
+            return found[1].inode if found[1].inode.kind == tarheader.REGULAR else None
+    return None
+
+
+def _os_release(top: Node, layers: Sequence[Layer]) -> Mapping[str, str]:
+    file = _os_release_file(top)
+    return osrelease.parse(_body(file, layers)) if file else {}
+
+
+def _worst(users: Iterable[User]) -> User:
+    """Root before what would not start, and that before everybody else."""
+    return min(users, key=lambda user: (user.root is not True, user.root is not None))
+
+
+def _united(found: Iterable[tuple[Program, ...]]) -> tuple[Program, ...]:
+    """What is in any of the trees, once, by path."""
+    programs = {(each.path, each.name): each for each in chain.from_iterable(found)}
+    return tuple(programs[key] for key in sorted(programs))
+
+
+def _programs(trees: Trees) -> Programs:
+    """Of both trees; where they differ, what overlayfs shows."""
+    executables: dict[str, Executable] = {}
+    links: dict[str, str] = {}
+    for top in reversed(trees.both):
+        for path, node in walk(top):
+            entry = node.inode.entry
+            if entry is not None and node.inode.kind == tarheader.SYMLINK:
+                links["/" + text(path)] = text(entry.link)
+            elif entry is not None and executable(node):
+                executables["/" + text(path)] = entry.program or Executable(kind="other")
+    return Programs(executables=executables, links=links)
+
+
+def _problems(layer: Layer) -> Iterator[Problem]:
+    """A layer's own, with its place."""
+    for problem in layer.problems:
+        yield Problem(reason=problem.reason, detail=f"layer {layer.ref.index}: {problem.detail}")
