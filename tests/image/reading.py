@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import forge
 from webhook.image import tree
+from webhook.image.apply import merge
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Files, LayerRef, Program
 from webhook.image.layer import Layer, read_layer
@@ -89,11 +90,17 @@ def files(
 ) -> Files:
     """The facts of an image of these layers."""
     layers = layers_of(contents)
-    for index, places in tree.wanted(layers).items():
+    trees = merge(layers, limits)
+    for index, places in tree.wanted(layers, trees).items():
         data = contents[index] if isinstance(contents[index], bytes) else forge.tar(contents[index])
         blob = gzip.compress(data, 6, mtime=0)
         layers[index] = read_layer(layers[index].ref, [blob], limits, keep=places)
-    return tree.files_of(config(user), layers, limits)
+    return tree.files_of(config(user), layers, trees)
+
+
+def merged(config: ImageConfig, layers: Sequence[Layer]) -> Files:
+    """The facts of layers that were read already."""
+    return tree.files_of(config, layers, merge(layers, LIMITS))
 
 
 def shown(programs: Iterable[Program]) -> dict[str, tuple[str, str]]:

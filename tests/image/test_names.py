@@ -165,10 +165,14 @@ def test_build_tools(base: str, expected: str | None) -> None:
     assert names.build_tool(base.encode()) == expected
 
 
-def test_applets_are_neither_shells_nor_package_managers_nor_known_otherwise() -> None:
+def test_applets_are_no_shells() -> None:
     for applet in names.APPLETS:
         assert names.shell(applet) in {None, "busybox"}
-        assert names.package_manager(applet) is None
+
+
+def test_applets_that_manage_packages_are_package_managers_all_the_same() -> None:
+    managers = {name for name in names.APPLETS if names.package_manager(name)}
+    assert managers == {b"dpkg", b"rpm"}
 
 
 def test_names_that_are_not_utf8_are_just_unknown() -> None:

@@ -18,6 +18,7 @@ from tests.image.reading import (
     files,
     layers_of,
     layout_layers,
+    merged,
     program,
     read,
     real_images,
@@ -27,6 +28,7 @@ from tests.support.forge import file, folder, hardlink, special, symlink, whiteo
 from tests.support.rawtar import END, member, pax
 from webhook.errors import LimitExceeded
 from webhook.image import tree
+from webhook.image.apply import merge
 from webhook.image.facts import Executable, Programs
 from webhook.image.tree import FileRecord
 from webhook.limits import MIB
@@ -101,7 +103,7 @@ def test_a_passwd_of_more_than_10_mib() -> None:
     data = forge.tar([file("etc/passwd", APP.ljust(10 * MIB + 1, b"\n"))])
     layer = read(data, blob=data, media_type=forge.OCI_LAYER)
 
-    user = tree.files_of(config("app"), [layer], LIMITS).user
+    user = merged(config("app"), [layer]).user
 
     assert user.root is None
     assert "10 MiB" in user.reason
@@ -111,7 +113,7 @@ def test_a_passwd_elsewhere_is_wanted() -> None:
     data = forge.tar([symlink("etc/passwd", "/data/p"), file("data/q"), file("data/p", ROOT)])
     layers = [read(forge.tar([])), read(data, index=1)]
 
-    assert tree.wanted(layers) == {1: frozenset({2})}
+    assert tree.wanted(layers, merge(layers, LIMITS)) == {1: frozenset({2})}
 
 
 def test_mostly_nothing_is_wanted() -> None:
@@ -119,7 +121,7 @@ def test_mostly_nothing_is_wanted() -> None:
         [[PASSWD, symlink("etc/os-release", "../usr/lib/os-release"), file("usr/lib/os-release")]]
     )
 
-    assert tree.wanted(layers) == {}
+    assert tree.wanted(layers, merge(layers, LIMITS)) == {}
 
 
 @pytest.mark.parametrize(
@@ -201,12 +203,12 @@ def test_layers_together_keep_to_the_limits(changes: dict[str, int]) -> None:
     layers = layers_of([[file("a"), file("b")], [file("c"), file("d")], [file("e", bytes(20_000))]])
 
     with pytest.raises(LimitExceeded):
-        tree.files_of(config(), layers, replace(LIMITS, **changes))
+        merge(layers, replace(LIMITS, **changes))
 
 
 def test_no_layers_at_all() -> None:
     """Catalogue 39."""
-    found = tree.files_of(config("65532"), [], LIMITS)
+    found = merged(config("65532"), [])
 
     assert found.user.uid == 65532
     assert found.shells == found.problems == ()
@@ -226,7 +228,7 @@ def test_listing() -> None:
 
     rows = [
         (r.path, r.type, r.mode, r.uid, r.gid, r.size, r.link, r.sha256, r.layer)
-        for r in tree.listing(layers)
+        for r in tree.listing(merge(layers, LIMITS))
     ]
 
     assert rows == [
@@ -244,13 +246,15 @@ def test_listing() -> None:
 def test_listing_of_a_hard_link_whose_first_name_is_gone() -> None:
     layers = layers_of([[file("a", b"x"), hardlink("b", "a"), hardlink("c", "a")], [whiteout("a")]])
 
-    found = [(record.path, record.type, record.link) for record in tree.listing(layers)]
+    found = [
+        (record.path, record.type, record.link) for record in tree.listing(merge(layers, LIMITS))
+    ]
 
     assert found == [("/b", "file", None), ("/c", "hardlink", "/b")]
 
 
 def test_listing_without_digests() -> None:
-    (record,) = tree.listing(layers_of([[program("x", BUSYBOX)]]))
+    (record,) = tree.listing(merge(layers_of([[program("x", BUSYBOX)]]), LIMITS))
 
     assert record == FileRecord(
         path="/x",
@@ -268,7 +272,7 @@ def test_listing_without_digests() -> None:
 def test_real_alpine() -> None:
     data = gzip.decompress((real_images() / "alpine-minirootfs-3.20-x86_64.tar.gz").read_bytes())
     layers = [read(data)]
-    found = tree.files_of(config("guest"), layers, LIMITS)
+    found = merged(config("guest"), layers)
 
     assert {(one.path, one.name, one.by, one.target) for one in found.shells} == {
         ("/bin/busybox", "busybox", "path", None),
@@ -282,11 +286,11 @@ def test_real_alpine() -> None:
     assert found.package_databases == ("/lib/apk/db/installed",)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         names = sorted(member.name[1:] for member in archive if member.name != ".")
-    assert sorted(record.path for record in tree.listing(layers)) == names
+    assert sorted(record.path for record in tree.listing(merge(layers, LIMITS))) == names
 
 
 def test_real_apko_image_has_a_database_and_no_manager() -> None:
-    found = tree.files_of(config(), layout_layers(real_images() / "apko-oci" / "golden"), LIMITS)
+    found = merged(config(), layout_layers(real_images() / "apko-oci" / "golden"))
 
     assert found.package_databases
     assert found.shells == found.package_managers == found.problems == ()

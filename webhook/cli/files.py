@@ -10,6 +10,7 @@ import click
 from webhook.cli.options import PlatformType, deadline, option, reads_images
 from webhook.cli.output import show
 from webhook.cli.reading import layers_of, reading
+from webhook.image.apply import merge
 from webhook.image.platform import Platform
 from webhook.image.tree import FileRecord, listing
 from webhook.report import files as files_report
@@ -55,7 +56,7 @@ def command(
     """  # noqa: D301 - click's mark for lines that are not wrapped
     with reading(settings) as wired:
         layers = layers_of(wired, image, platform, deadline(settings))
-    records: Iterable[FileRecord] = listing(layers)
+    records: Iterable[FileRecord] = listing(merge(layers, settings.limits))
     if largest is not None:
         records = files_report.largest(records, largest)
     if output == "json":

@@ -22,6 +22,7 @@ from webhook.gather.source import (
     layered,
     unread,
 )
+from webhook.image.apply import Trees, merge
 from webhook.image.facts import Files, ImageFacts, LayerRef
 from webhook.image.layer import Layer, read_layer
 from webhook.image.manifest import Descriptor
@@ -209,15 +210,16 @@ class Gatherer:
                 replace(layer, ref=ref)
                 for layer, ref in zip(_landed(flights), facts.layers, strict=True)
             ]
-            files = files_of(facts.config, self._reread(request, layers), self._limits)
+            trees = merge(layers, self._limits)
+            files = files_of(facts.config, self._reread(request, layers, trees), trees)
         except ImageError as error:
             return Unread(error=error, platform=facts.platform, digest=facts.digest)
         self._caches.files.put(facts.manifest_digest, files)
         return facts.with_files(files)
 
-    def _reread(self, request: ImageRequest, layers: list[Layer]) -> list[Layer]:
+    def _reread(self, request: ImageRequest, layers: list[Layer], trees: Trees) -> list[Layer]:
         """Read layers again for the few bodies that only the merged tree shows to be needed."""
-        for index, keep in wanted(layers).items():
+        for index, keep in wanted(layers, trees).items():
             layers[index] = self._read_layer(request.reference, layers[index].ref, keep)
         return layers
 

@@ -44,7 +44,12 @@ class Trees:
 
 
 def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
-    """Apply the layers, oldest first, in both ways. Raises ``LimitExceeded``."""
+    """Apply the layers, oldest first, in both ways.
+
+    Raises:
+        LimitExceeded: together they are more than an image may be.
+    """
+    _check(layers, limits)
     overlay = root()
     problems: list[Problem] = []
     differs = False
@@ -60,6 +65,14 @@ def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
         problems += upper.problems
     naive = _naive(layers, limits) if differs else overlay
     return Trees(overlay, naive, tuple(problems[:_MAX_PROBLEMS]))
+
+
+def _check(layers: Sequence[Layer], limits: Limits) -> None:
+    """Each layer kept to the limits alone; together they must, too."""
+    if sum(layer.unpacked for layer in layers) > limits.unpacked_bytes:
+        raise LimitExceeded(f"the layers unpack to more than {limits.unpacked_bytes} bytes")
+    if sum(len(layer.entries) for layer in layers) > limits.entries:
+        raise LimitExceeded(f"the layers have more than {limits.entries} tar entries")
 
 
 def _naive(layers: Sequence[Layer], limits: Limits) -> Node:

@@ -58,7 +58,7 @@ APPLETS = frozenset(
     busybox-extras bzcat bzip2 cal cat chat chattr chgrp chmod chown chpasswd chpst chroot
     chrt chvt cksum clear cmp comm conspy cp cpio crc32 crond crontab cryptpw cttyhack cut
     date dc dd deallocvt delgroup deluser depmod devmem df dhcprelay diff dirname dmesg dnsd
-    dnsdomainname dos2unix dpkg-deb du dumpkmap dumpleases echo ed egrep eject env envdir
+    dnsdomainname dos2unix dpkg dpkg-deb du dumpkmap dumpleases echo ed egrep eject env envdir
     envuidgid ether-wake expand expr factor fakeidentd fallocate false fatattr fbset fbsplash
     fdflush fdformat fdisk fgconsole fgrep find findfs flock fold free freeramdisk fsck
     fsck.minix fsfreeze fstrim fsync ftpd ftpget ftpput fuser getfattr getopt getty grep
@@ -74,7 +74,7 @@ APPLETS = frozenset(
     nsenter nslookup ntpd od openvt partprobe passwd paste patch pgrep pidof ping ping6
     pipe_progress pivot_root pkill pmap popmaildir poweroff powertop printenv printf ps pscan
     pstree pwd pwdx raidautorun rdate rdev readahead readlink readprofile realpath reboot
-    reformime remove-shell renice reset resize resume rev rfkill rm rmdir rmmod route rpm2cpio
+    reformime remove-shell renice reset resize resume rev rfkill rm rmdir rmmod route rpm rpm2cpio
     rtcwake run-init run-parts runlevel runsv runsvdir rx script scriptreplay sed seedrng
     sendmail seq setarch setconsole setfattr setfont setkeycodes setlogcons setpriv setserial
     setsid setuidgid sha1sum sha256sum sha3sum sha512sum showkey shred shuf slattach sleep
@@ -88,7 +88,7 @@ APPLETS = frozenset(
     whois xargs xxd xz xzcat yes zcat zcip
     """.split()
 )
-"""What busybox and toybox do when called so: neither a shell nor a package manager."""
+"""What busybox and toybox do when called so: no shell, whatever else it is."""
 
 
 def shell(base: bytes) -> str | None:

@@ -215,8 +215,16 @@ def _starts(top: Node, file: Node, own: str) -> bool:
 def _named(survey: _Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
     for name in survey.names:
         known = known_as(name.base)
-        if known and not name.path.startswith(_HOOKS):
+        if known and not (name.path.startswith(_HOOKS) and _script(name.file)):
             yield name, known
+
+
+def _script(file: Node) -> bool:
+    return (
+        file.entry is not None
+        and file.entry.program is not None
+        and (file.entry.program.kind == "script")
+    )
 
 
 def _build_tools(survey: _Survey) -> Iterator[tuple[_Name, str]]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from webhook.errors import LimitExceeded
 from webhook.image import osrelease, tarheader
-from webhook.image.apply import Trees, merge
+from webhook.image.apply import Trees
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Executable, Files, Problem, Program, Programs, User
 from webhook.image.filesystem import Blocked, Node, follow, resolve, walk
@@ -21,7 +20,6 @@ from webhook.image.layer import PASSWD_BYTES, Layer, text
 from webhook.image.tools import executable, find
 from webhook.image.user import PasswdProblem
 from webhook.image.user import resolve as resolve_user
-from webhook.limits import Limits
 
 _PASSWD: Final = b"etc/passwd"
 _ROOT_PATH_LINKS: Final = 255
@@ -68,13 +66,12 @@ class FileRecord:
     layer: int
 
 
-def wanted(layers: Sequence[Layer], limits: Limits | None = None) -> Mapping[int, frozenset[int]]:
+def wanted(layers: Sequence[Layer], trees: Trees) -> Mapping[int, frozenset[int]]:
     """Bodies that are needed and were not kept: entry places by layer index. Nearly always none.
 
     ``/etc/passwd`` may be a link to any file. Read those layers again with ``keep`` before
     asking ``files_of``.
     """
-    trees = merge(layers, limits or Limits())
     needed: dict[int, set[int]] = {}
     for node in chain.from_iterable(_sources(top) for top in trees.both):
         if node.place not in layers[node.layer].bodies:
@@ -82,15 +79,12 @@ def wanted(layers: Sequence[Layer], limits: Limits | None = None) -> Mapping[int
     return {index: frozenset(places) for index, places in needed.items()}
 
 
-def files_of(config: ImageConfig, layers: Sequence[Layer], limits: Limits) -> Files:
-    """What the layers, oldest first, hold together.
+def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> Files:
+    """What the layers, oldest first, hold together; ``trees`` is what they merge to.
 
     Raises:
-        LimitExceeded: together they are more than an image may be.
         KeyError: a body is missing that ``wanted`` asked for.
     """
-    _check(layers, limits)
-    trees = merge(layers, limits)
     refs = [layer.ref for layer in layers]
     tools = [find(top, refs) for top in trees.both]
     return Files(
@@ -109,9 +103,9 @@ def files_of(config: ImageConfig, layers: Sequence[Layer], limits: Limits) -> Fi
     )
 
 
-def listing(layers: Sequence[Layer], limits: Limits | None = None) -> Iterator[FileRecord]:
+def listing(trees: Trees) -> Iterator[FileRecord]:
     """The merged file system as an overlay snapshotter shows it, folders before their content."""
-    top = merge(layers, limits or Limits()).overlay
+    top = trees.overlay
     homes = {id(node): path for path, node in walk(top)}
     for path, node in walk(top):
         # Where the first name of a file is gone, the next one takes its place.
@@ -133,14 +127,6 @@ def _record(path: bytes, node: Node, home: bytes) -> FileRecord:
         sha256=entry.sha256 if entry else None,
         layer=node.layer,
     )
-
-
-def _check(layers: Sequence[Layer], limits: Limits) -> None:
-    """Each layer kept to the limits alone; together they must, too."""
-    if sum(layer.unpacked for layer in layers) > limits.unpacked_bytes:
-        raise LimitExceeded(f"the layers unpack to more than {limits.unpacked_bytes} bytes")
-    if sum(len(layer.entries) for layer in layers) > limits.entries:
-        raise LimitExceeded(f"the layers have more than {limits.entries} tar entries")
 
 
 def _sources(top: Node) -> Iterator[Node]:
