@@ -261,6 +261,7 @@ def test_names_that_are_not_utf8() -> None:
             id="applet",
         ),
         pytest.param([[program("etc/cron.daily/dpkg", b"#!/bin/sh\n")]], {}, id="a-cron-job"),
+        pytest.param([[program("etc/apk")]], {"/etc/apk": ("apk", "path")}, id="a-binary-in-etc"),
         pytest.param(
             [[program("usr/bin/dpkg-query"), program("usr/bin/apt-extracttemplates")]],
             {},
