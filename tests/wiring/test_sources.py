@@ -18,7 +18,9 @@ from webhook.limits import Deadline
 from webhook.settings import Settings
 from webhook.wiring import Sources
 
-SOON = Deadline.after(20, time.monotonic)
+
+def soon() -> Deadline:
+    return Deadline.after(20, time.monotonic)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def registry():
 
 def _resolved(settings: Settings, registry: Registry) -> str:
     with closing(Sources(settings)) as sources:
-        return sources.resolve(sources.open(f"{registry.host}/team/app:1"), SOON).digest
+        return sources.resolve(sources.open(f"{registry.host}/team/app:1"), soon()).digest
 
 
 def _config(path: Path, registry: Registry) -> Path:
@@ -50,7 +52,7 @@ def test_two_archives_and_a_registry(tmp_path):
     with closing(Sources(Settings())) as sources:
         opened = [sources.open(f"oci:{tmp_path / str(number)}") for number in (0, 1)]
 
-        assert [sources.resolve(one, SOON).digest for one in opened] == [i.digest for i in images]
+        assert [sources.resolve(one, soon()).digest for one in opened] == [i.digest for i in images]
         assert [Reference.parse(str(one)) for one in opened] == opened
 
 
@@ -60,9 +62,9 @@ def test_a_broken_archive_says_why_when_asked(tmp_path):
         first, second = (sources.open(f"oci:{tmp_path}/{name}") for name in ("a", "b"))
 
         with pytest.raises(NotFound, match="/b: "):
-            sources.resolve(second, SOON)
+            sources.resolve(second, soon())
         with pytest.raises(NotFound, match="/a: "):
-            sources.resolve(first, SOON)
+            sources.resolve(first, soon())
 
 
 def test_credentials_of_the_home_folder(registry, tmp_path):

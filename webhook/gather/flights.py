@@ -33,14 +33,21 @@ class Flights(Generic[K, V]):
         self._flying: dict[K, Future[V]] = {}
         self._lock = Lock()
 
-    def start(self, key: K, call: Callable[[], V]) -> Future[V]:
-        """The future of the call that answers ``key``."""
+    def start(self, key: K, known: Callable[[], V | None], call: Callable[[], V]) -> Future[V]:
+        """The future of what answers ``key``: the call under way, what is known, or a new call.
+
+        A call makes its value known before it ends, so one of the three always holds.
+        """
         with self._lock:
+            if key in self._flying:
+                return self._flying[key]
+            value = known()
+            if value is not None:
+                return _settled(value)
             failure = self._failures.get(key)
             if failure is not None:
                 return _failed(failure)
-            if key not in self._flying:
-                self._flying[key] = self._pool.submit(self._fly, key, call)
+            self._flying[key] = self._pool.submit(self._fly, key, call)
             return self._flying[key]
 
     def _fly(self, key: K, call: Callable[[], V]) -> V:
@@ -54,7 +61,7 @@ class Flights(Generic[K, V]):
                 self._flying.pop(key, None)
 
 
-def settled(value: V) -> Future[V]:
+def _settled(value: V) -> Future[V]:
     """A future that is done already."""
     future: Future[V] = Future()
     future.set_result(value)

@@ -11,7 +11,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from webhook.errors import Busy, DeadlineExceeded, ImageError
-from webhook.gather.flights import Cache, Flights, settled
+from webhook.gather.flights import Cache, Flights
 from webhook.gather.opening import open_image
 from webhook.gather.source import (
     Gathered,
@@ -103,17 +103,14 @@ class Gatherer:
         Raises:
             Busy: too many reviews wait already.
         """
-        known = {request: self._known(request) for request in requests}
-        flying = {
-            request: self._opening.start(request, partial(self._open, request))
-            for request, gathered in known.items()
-            if gathered is None
-        }
-        self._wait(flying.values(), deadline)
-        opened = {
-            request: self._with_files(known[request] or _opened(flying[request]))
+        flights = {
+            request: self._opening.start(
+                request, partial(self._kept(request).get, request), partial(self._open, request)
+            )
             for request in requests
         }
+        self._wait(flights.values(), deadline)
+        opened = {request: self._with_files(_opened(flight)) for request, flight in flights.items()}
         near = [request for request in requests if self._near(request.reference)]
         return opened | {
             request: self._all_read(request, opened[request], deadline) for request in near
@@ -136,9 +133,6 @@ class Gatherer:
             (request, facts.manifest_digest): self._read(request, facts, layers)
             for request, facts, layers in flights
         }
-
-    def _known(self, request: ImageRequest) -> Gathered | None:
-        return self._kept(request).get(request)
 
     def _kept(self, request: ImageRequest) -> Cache[ImageRequest, Gathered]:
         return self._caches.images if request.reference.digest else self._caches.tags
@@ -184,10 +178,11 @@ class Gatherer:
 
     def _layer(self, reference: Reference, ref: LayerRef) -> Future[Layer]:
         key = _layer_key(ref)
-        known = self._caches.layers.get(key)
-        if known is not None:
-            return settled(known)
-        return self._reading.start(key, partial(self._read_layer, reference, ref))
+        return self._reading.start(
+            key,
+            partial(self._caches.layers.get, key),
+            partial(self._read_layer, reference, ref),
+        )
 
     def _read_layer(self, reference: Reference, ref: LayerRef, keep: Collection[int] = ()) -> Layer:
         chunks = self._source.blob(reference, _descriptor(ref), self._later())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,17 +29,23 @@ class Search:
         def collect(number: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             found.add(number)
 
-        with _compiled(self._patterns).stream(match_event_handler=collect) as stream:
+        database, scratch = self._engine
+        with database.stream(match_event_handler=collect) as stream:
             for piece in pieces:
                 # Any buffer will do; the stubs say str or bytes.
-                stream.scan(piece, scratch=self._scratch)  # type: ignore[type-var]
+                stream.scan(piece, scratch=scratch)  # type: ignore[type-var]
         return found
 
     @cached_property
-    def _scratch(self) -> hyperscan.Scratch:
+    def _engine(self) -> tuple[hyperscan.Database, hyperscan.Scratch]:
         import hyperscan  # noqa: PLC0415
 
-        return hyperscan.Scratch(_compiled(self._patterns))
+        with _COMPILING:  # a stream does not keep its database alive: there must be but one
+            database = _compiled(self._patterns)
+        return database, hyperscan.Scratch(database)
+
+
+_COMPILING = Lock()
 
 
 @cache
