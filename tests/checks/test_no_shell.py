@@ -75,7 +75,7 @@ def test_needs_the_layers():
     assert found(CHECK, subject(image(read=False))) is None
 
 
-def test_windows_is_unknown():
-    """Layers of Windows images are not read."""
+def test_windows_is_refused():
+    """Layers of Windows images are not read, and no onUnknown lets in what cannot be judged."""
     ((finding,), _) = run(CHECK, subject(image(os="windows", read=False)), CHECK.options())
-    assert (finding.result, finding.reason) == ("unknown", "unsupported")
+    assert (finding.result, finding.reason) == ("fail", "unsupported")

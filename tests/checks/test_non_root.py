@@ -136,30 +136,24 @@ def test_user_namespace():
     ]
 
 
-def windows(name):
-    return {"securityContext": {"windowsOptions": {"runAsUserName": name}}}
-
-
 @pytest.mark.parametrize(
-    ("user", "container", "spec", "expected"),
+    ("user", "of_pod", "expected"),
     [
-        pytest.param("ContainerUser", {}, {}, [], id="user"),
-        pytest.param("containeradministrator", {}, {}, ["runsAsRoot"], id="administrator"),
-        pytest.param("", {}, {}, ["runsAsRoot"], id="none is the administrator"),
-        pytest.param("", windows("ContainerUser"), {}, [], id="container over image"),
-        pytest.param("", {}, windows("ContainerUser"), [], id="pod over image"),
+        pytest.param("ContainerUser", None, [], id="user"),
+        pytest.param("containeradministrator", None, ["runsAsRoot"], id="administrator"),
+        pytest.param("", None, ["runsAsRoot"], id="none is the administrator"),
+        pytest.param("", "ContainerUser", [], id="pod over image"),
+        pytest.param("ContainerUser", "ContainerAdministrator", ["runsAsRoot"], id="to root"),
         pytest.param(
-            "",
-            windows("ContainerAdministrator"),
-            windows("ContainerUser"),
-            ["runsAsRoot"],
-            id="container over pod",
+            "User Manager\\ContainerAdministrator", None, ["runsAsRoot"], id="its whole name"
         ),
-        pytest.param("ContainerUser", {"securityContext": 7}, {}, [], id="nonsense"),
+        pytest.param("", "NT AUTHORITY\\SYSTEM", ["runsAsRoot"], id="the system"),
+        pytest.param("", "Administrators", ["runsAsRoot"], id="HostProcess by a group"),
+        pytest.param("", "NT AUTHORITY\\Local service", [], id="HostProcess, a plain service"),
     ],
 )
-def test_windows(user, container, spec, expected):
+def test_windows(user, of_pod, expected):
     """Windows has names only; runAsUser means nothing there."""
     facts = image(os="windows", user=user, read=False)
-    pod = {"os": "windows", "document": {"spec": spec}}
-    assert reasons(facts, pod=pod, document=container, run_as_user=0) == expected
+    asked = {"run_as_user_name": of_pod, "run_as_user": 0}
+    assert reasons(facts, pod={"os": "windows"}, **asked) == expected

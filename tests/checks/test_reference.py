@@ -62,3 +62,9 @@ def test_something_must_be_asked(options):
     """reference: {} would look like a check and ask nothing."""
     with pytest.raises(ValueError, match=r"asks nothing|is empty"):
         Named(**options)
+
+
+def test_some_tag_must_be_denied():
+    """tags: {deny: []} would ask nothing, too."""
+    with pytest.raises(ValueError, match="deny is empty"):
+        Tags(deny=())

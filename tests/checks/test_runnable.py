@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.checks.subjects import found, image, subject
@@ -99,6 +101,16 @@ def script(interpreter, argument=None):
             id="variable, known and wrong",
         ),
         pytest.param({}, {"command": ("$$(X)",)}, ["commandMissing"], id="an escaped dollar"),
+        pytest.param({}, {"command": ("$(1 A/B)",)}, [], id="a name of any characters"),
+        pytest.param(
+            {"cmd": ("node",)},
+            {"env": {"PATH": "/opt:$(HOME)/bin", "HOME": "/usr"}},
+            [],
+            id="a PATH of variables",
+        ),
+        pytest.param(
+            {"cmd": ("node",)}, {"env": {"PATH": "$(BIN)"}}, [], id="a PATH from elsewhere"
+        ),
         pytest.param(
             {},
             {"command": ("/data/x",), "document": {"volumeMounts": [{"mountPath": "/data/"}]}},
@@ -220,8 +232,40 @@ def test_program(executables, links, expected):
     ]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"image_env": ("PATH=" + ":".join(["/a"] * 1_000_000),)}, id="folders"),
+        pytest.param({"cwd": "/" + "a/" * 1_000_000, "image_env": ("PATH=b:c",)}, id="directory"),
+        pytest.param({"cmd": ("/" + "a/" * 1_000_000,)}, id="command"),
+    ],
+)
+def test_what_would_take_minutes_is_not_looked_up(config):
+    """A config of 8 MiB must not stop whoever judges it."""
+    begin = time.perf_counter()
+    assert found(CHECK, asked({}, **{"cmd": ("node",), **config})) == []
+    assert time.perf_counter() - begin < 1
+
+
+@pytest.mark.parametrize(
+    ("where", "word", "expected"),
+    [
+        pytest.param("readinessProbe", "$(BIN)", [], id="a probe, known"),
+        pytest.param("readinessProbe", "$(OTHER)", [], id="a probe, from elsewhere"),
+        pytest.param("readinessProbe", "$(GONE)", ["hookMissing"], id="a probe, wrong"),
+        pytest.param("preStop", "$(BIN)", ["hookMissing"], id="lifecycle hooks are literal"),
+    ],
+)
+def test_variables_of_hooks(where, word, expected):
+    """The kubelet expands them in probes only."""
+    hooks = (Hook(where=where, command=(word,)),)
+    env = {"BIN": "/app", "GONE": "/gone"}
+    answer = found(CHECK, asked({"/app": ELF}, entrypoint=("/app",), hooks=hooks, env=env))
+    assert [reason for reason, _ in answer] == expected
+
+
 def test_hooks():
-    """Probes and lifecycle hooks start programs, too; variables are not expanded in them."""
+    """Probes and lifecycle hooks start programs, too."""
     hooks = (
         Hook(where="livenessProbe", command=("curl", "-f", "localhost")),
         Hook(where="preStop", command=("/app", "stop")),

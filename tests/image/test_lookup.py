@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from webhook.image.facts import Executable, Programs
@@ -64,12 +66,43 @@ def test_find(command, changes, found):
         pytest.param("x", {"path": "/data", "mounts": ("/data",)}, id="in PATH"),
         pytest.param("/bin/node", {"mounts": ("/usr/bin",)}, id="behind a link"),
         pytest.param("/bin/node", {"mounts": ("/bin",)}, id="over the link"),
+        pytest.param("/usr/bin/tool", {"mounts": ("/bin",)}, id="a mount path that is a link"),
     ],
 )
 def test_hidden(command, changes):
     """What a volume may hold cannot be known."""
     with pytest.raises(Hidden):
         root(**changes).obstacle(command)
+
+
+@pytest.mark.parametrize(
+    ("argument", "wanted"),
+    [
+        pytest.param("node", "node", id="program"),
+        pytest.param("-S node --x", "node", id="split"),
+        pytest.param("-Sdeno run", "deno", id="split, attached"),
+        pytest.param("-S A=b node", "node", id="a variable before"),
+        pytest.param("-S -u HOME node", None, id="an option with a value"),
+        pytest.param("-i node", None, id="another option"),
+        pytest.param("-S 'my node'", None, id="quotes"),
+        pytest.param(None, None, id="nothing"),
+    ],
+)
+def test_scripts_by_env(argument, wanted):
+    """What env would start is looked up where that is plain, and only there."""
+    script = Executable(kind="script", interpreter="/usr/bin/env", interpreter_argument=argument)
+    programs = Programs(executables={"/app": script, "/usr/bin/env": ELF})
+    found = Root(programs=programs, architecture="amd64", path="/usr/bin").obstacle("/app")
+    assert found is None if wanted is None else f"script for {wanted}," in found.detail
+
+
+def test_long_links_cost_little():
+    """Each link may have thousands of parts, and lead to the next."""
+    links = {f"/{'x/' * 2000 * n}l": "x/" * 2000 + "l" for n in range(41)}
+    programs = Programs(executables={}, links=links)
+    begin = time.perf_counter()
+    assert Root(programs=programs, architecture="amd64", path="").obstacle("/l") is not None
+    assert time.perf_counter() - begin < 1
 
 
 def test_many_links_cost_little():

@@ -54,6 +54,11 @@ def faults(spec):
             id="null check",
         ),
         pytest.param(
+            "action: Enforce\nimages: {include: []}\nchecks: {noShell: {}}",
+            "6: spec.images: include is empty: no image would be judged",
+            id="judges no image",
+        ),
+        pytest.param(
             "action: Enforce\nchecks: {noShell: true}",
             "6: spec.checks.noShell: true is not an object",
             id="no object",

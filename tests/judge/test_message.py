@@ -110,6 +110,23 @@ def test_platforms_are_folded_and_named_where_there_are_several():
     assert "uid 0 (on linux/amd64)\n" in message
 
 
+def test_warnings_and_annotations_name_the_platform_where_there_are_several():
+    arm = judged(ROOT, platform="linux/arm64", warned=(ROOT,), allowed=True)
+    decision = Decision(judgements=(judged(allowed=True), arm))
+    [warning] = warnings(decision)
+    assert warning == (
+        f"distroless-nonroot: container app: nonRoot: {ROOT.detail} (on linux/arm64); {ROOT.remedy}"
+    )
+    assert violations(decision, "fail") == (warning.removesuffix(f"; {ROOT.remedy}"),)
+
+
+def test_a_volume_named_as_a_container_keeps_its_image():
+    volume = judged(SHELL, image="registry.example/model:2", platform="linux/arm64")
+    message = denial(Decision(judgements=(judged(ROOT), volume)))
+    assert f"container app: registry.example/model:2@{DIGEST}\n  - noShell: " in message
+    assert "(on " not in message
+
+
 def test_checks_that_found_the_same_are_folded():
     other = dataclasses.replace(SLOW, check="size")
     decision = Decision(judgements=(judged(SLOW, other),))

@@ -109,7 +109,14 @@ def test_when_layers_are_needed(expression, needs):
         ("image.x ==", "1:11: Syntax error"),
         ("\nnope == 1", "2:1: undeclared reference to 'nope'"),
         ("'a'", "yields string, not true or false"),
-        ("namespace.name == 'a'", "1:1: reserved identifier: namespace"),
+        (
+            "'env' in namespace.metadata.labels",
+            (
+                "1:10: reserved identifier: namespace (a reserved word in CEL: the namespace is "
+                "namespaceObject)"
+            ),
+        ),
+        ("package.x", "1:1: reserved identifier: package"),
         ("[" * 100 + "]" * 100, "Expression recursion limit exceeded"),
         (" ", "is no CEL expression of 1 to 4096 characters"),
         ("true || " * 1000 + "true", "is no CEL expression of 1 to 4096 characters"),

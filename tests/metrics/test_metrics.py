@@ -100,6 +100,12 @@ def test_exceptions_count_down(metrics):
     assert samples(metrics, "slimgate_exception_expiry_days") == {labels: -2}
 
 
+def test_of_exceptions_with_one_reason_the_first_to_expire_counts(metrics):
+    for day in (31, 10, 20):
+        metrics.exception("a", "OPS-1", date(2027, 1, day), lambda: date(2027, 1, 1))
+    assert samples(metrics, "slimgate_exception_expiry_days") == {("a", "OPS-1"): 9}
+
+
 def test_the_build(metrics):
     assert samples(metrics, "slimgate_build_info") == {("1.2.3",): 1}
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")

@@ -200,6 +200,36 @@ def test_architectures_it_could_land_on(selector, terms, architectures):
     assert workload_of(document, namespace="prod").architectures == architectures
 
 
+OS = "kubernetes.io/os"
+
+
+@pytest.mark.parametrize(
+    ("spec", "os"),
+    [
+        pytest.param({}, None, id="says nothing"),
+        pytest.param({"nodeSelector": {OS: "windows"}}, "windows", id="selector"),
+        pytest.param(
+            {"affinity": _affinity(_expressions((OS, "In", ["windows"])))}, "windows", id="affinity"
+        ),
+        pytest.param(
+            {"affinity": _affinity(_expressions((OS, "In", ["windows"])), _expressions(AMD))},
+            None,
+            id="a term that does not say",
+        ),
+        pytest.param(
+            {"affinity": _affinity(_expressions((OS, "In", ["linux", "windows"])))},
+            None,
+            id="either",
+        ),
+        pytest.param(
+            {"os": {"name": "linux"}, "nodeSelector": {OS: "windows"}}, "linux", id="spec.os"
+        ),
+    ],
+)
+def test_the_operating_system(spec, os):
+    assert workload_of(pod(**spec), namespace="prod").os == os
+
+
 def test_the_rest_of_a_pod():
     document = pod(
         hostUsers=False,

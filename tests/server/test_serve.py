@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from tests.server.conftest import started
 from tests.server.judges import body, pod
 from webhook.errors import UsageError
 from webhook.limits import MIB
+from webhook.server.probes import MAX_CONNECTIONS
 from webhook.server.serve import Serving, serve
 
 JSON = {"Content-Type": "application/json"}
@@ -150,6 +151,24 @@ def test_a_dripping_client_is_cut_off(server):
     with tls, pytest.raises((ssl.SSLError, ConnectionError)):
         _drip(tls, seconds=20)
     assert 9 < time.monotonic() - begun < 14
+
+
+def test_as_many_dripping_clients_as_places_do_not_keep_probes_out_for_long(server):
+    address = server.metrics.removeprefix("http://").rsplit(":", 1)
+    clients = [socket.create_connection(address, 10) for _ in range(MAX_CONNECTIONS)]
+    begun = time.monotonic()
+    answered = None
+    while answered is None and time.monotonic() - begun < 20:
+        for client in clients:
+            with suppress(OSError):
+                client.sendall(b"G")
+        time.sleep(1)
+        with suppress(OSError, http.client.HTTPException):
+            answered = get(f"{server.metrics}/healthz")
+    for client in clients:
+        client.close()
+    assert answered == "ok\n"
+    assert time.monotonic() - begun < 14
 
 
 def test_a_slow_review_keeps_nobody_waiting(server):

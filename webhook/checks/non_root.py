@@ -27,8 +27,7 @@ Options
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from webhook.checks.check import Check, Finding, Options, Subject
 from webhook.image.facts import User
@@ -38,8 +37,12 @@ from webhook.pod import ContainerKind
 NAME = "nonRoot"
 REMEDY = "put USER 65532 into the last build stage, or set runAsUser: 65532 in the pod"
 _LARGEST_UID = (1 << 31) - 1
-_WINDOWS_ROOTS = frozenset({"", "containeradministrator", "nt authority\\system"})
-"""In lower case; an image that names no user runs as ContainerAdministrator."""
+_WINDOWS_ROOTS = frozenset(
+    ("", "containeradministrator", "system", "administrator", "administrators", "s-1-5-18")
+)
+"""In lower case, without the domain: ``User Manager\\ContainerAdministrator`` is the whole name
+of the one that an image without a user runs as. Administrators is the group that a HostProcess
+container may name."""
 
 
 def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
@@ -105,29 +108,13 @@ def _mapped(subject: Subject) -> str:
 
 def _on_windows(subject: Subject) -> Iterator[Finding]:
     """Windows knows users by name only; securityContext.runAsUser does not exist there."""
-    name = _run_as_user_name(subject) or subject.image.config.user
-    if name.lower() in _WINDOWS_ROOTS:
+    name = subject.container.run_as_user_name or subject.image.config.user
+    if name.rpartition("\\")[2].lower() in _WINDOWS_ROOTS:
         yield _finding(
             "runsAsRoot",
             f"it runs as {name or 'ContainerAdministrator'}, the administrator on Windows",
             "set securityContext.windowsOptions.runAsUserName: ContainerUser",
         )
-
-
-def _run_as_user_name(subject: Subject) -> str | None:
-    """``windowsOptions.runAsUserName`` of the container over the pod's, as sent."""
-    pod = _mapping(subject.workload.document, "spec")
-    for owner in (subject.container.document, pod):
-        options = _mapping(_mapping(owner, "securityContext"), "windowsOptions")
-        name = options.get("runAsUserName")
-        if isinstance(name, str) and name:
-            return name
-    return None
-
-
-def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _finding(reason: str, detail: str, remedy: str) -> Finding:

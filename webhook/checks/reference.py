@@ -38,6 +38,10 @@ class Tags(Options, frozen=True):
 
     deny: tuple[TagGlob, ...]
 
+    def __post_init__(self) -> None:
+        if not self.deny:
+            raise ValueError("deny is empty: it would refuse no tag")
+
 
 class Named(Options, frozen=True):
     """What a name must be like; each is optional, one is needed."""

@@ -14,7 +14,8 @@ What it flags
     architecture; a missing ELF interpreter (the dynamic loader) or #! interpreter, also behind
     /usr/bin/env; and exec probes and lifecycle hooks whose command is missing.
     Not flagged: what cannot be known from the image, as commands below a volume mount, commands
-    with a $(VARIABLE) whose value comes from elsewhere, and anything on Windows.
+    with a $(VARIABLE) whose value comes from elsewhere, and anything on Windows. Nor is anything
+    looked up where PATH, the working directory or a command is longer than honest ones are.
 
 Remedy
     Name the program itself instead of a shell line, build statically or for the base's libc,
@@ -44,7 +45,11 @@ REMEDIES = {
 }
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What containerd sets where nobody sets PATH."""
-_VARIABLE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
+_VARIABLE = re.compile(r"\$\$|\$\(([^)]+)\)")
+_PROBES = frozenset(("livenessProbe", "readinessProbe", "startupProbe"))
+_LONGEST, _LONGEST_PATH, _MOST_FOLDERS = 1024, 4096, 64
+"""Of a path, of ``PATH``, and of the folders in it. An image's config has room for millions, and
+a lookup would take minutes."""
 
 
 def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
@@ -53,22 +58,27 @@ def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
         return
     config = subject.image.config
     path = _path(container, config)
-    if path is None:
+    cwd = posixpath.join("/", container.working_dir or config.working_dir)
+    if path is None or _excessive(path, cwd):
         return
     root = Root(
         programs=subject.image.files.programs,
         architecture=subject.image.platform.architecture,
         path=path,
-        cwd=posixpath.join("/", container.working_dir or config.working_dir),
+        cwd=cwd,
         mounts=_mounts(container),
     )
     yield from _command(container, config, root)
     for hook in container.hooks:
-        obstacle = _obstacle(root, hook.command[0]) if hook.command else None
+        # The kubelet expands variables in probes, and not in lifecycle hooks.
+        word = hook.command[0] if hook.command else None
+        if word is not None and hook.where in _PROBES:
+            word = _expanded(word, container)
+        obstacle = None if word is None else _obstacle(root, word)
         if obstacle is not None:
             yield _finding(
                 "hookMissing",
-                f'the {hook.where} runs "{hook.command[0]}", which {obstacle.detail}',
+                f'the {hook.where} runs "{word}", which {obstacle.detail}',
                 "use httpGet, tcpSocket, grpc or sleep, or a program that the image has",
             )
 
@@ -102,7 +112,14 @@ def _words(container: Container, config: ImageConfig) -> tuple[tuple[str, ...], 
     return config.cmd or (), "the image's cmd"
 
 
+def _excessive(path: str, cwd: str) -> bool:
+    folders = path.count(":") + 1
+    return len(cwd) > _LONGEST or len(path) > _LONGEST_PATH or folders > _MOST_FOLDERS
+
+
 def _obstacle(root: Root, command: str) -> Obstacle | None:
+    if len(command) > _LONGEST:
+        return None
     try:
         return root.obstacle(command)
     except Hidden:
@@ -120,7 +137,7 @@ def _expanded(word: str, container: Container) -> str | None:
 def _path(container: Container, config: ImageConfig) -> str | None:
     """The container's PATH; None where its value comes from elsewhere (``valueFrom``)."""
     if "PATH" in container.env:
-        return container.env["PATH"]
+        return _expanded(container.env["PATH"], container)
     named = container.document.get("env")
     if isinstance(named, list) and any(
         isinstance(item, dict) and item.get("name") == "PATH" for item in named

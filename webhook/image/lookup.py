@@ -8,13 +8,15 @@ everything is possible, and ``Hidden`` is raised.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from webhook.image.facts import Executable, Programs
 
 _MAX_LINKS = 40
 """As Linux's MAXSYMLINKS."""
+_MAX_PARTS = 4096
+"""Of one path, those of its links counted: more than honest images have, cheap to walk."""
 _MAX_SCRIPTS = 5
 """Interpreters that are scripts themselves, as Linux's exec_binprm."""
 _ALSO_RUNS = {"amd64": "386", "arm64": "arm"}
@@ -114,10 +116,10 @@ class Root:
 
     def _find(self, command: str) -> str | None:
         """The real path of an executable file; a bare name is looked up in ``PATH``."""
-        hidden = False
+        hidden, mounts = False, self._mount_points()
         for candidate in self._candidates(command):
             real = self._real_path(candidate)
-            if self._is_mounted(candidate) or (real is not None and self._is_mounted(real)):
+            if _is_below(candidate, mounts) or (real is not None and _is_below(real, mounts)):
                 hidden = True
             elif real in self.programs.executables:
                 return real
@@ -136,8 +138,11 @@ class Root:
         """The path without symbolic links, ``.`` and ``..``; None when links go in circles."""
         pending = path.split("/")[::-1]
         done: list[str] = []
-        links = 0
+        links = parts = 0
         while pending:
+            parts += 1
+            if parts > _MAX_PARTS:
+                return None
             part = pending.pop()
             if part == "..":
                 del done[-1:]
@@ -155,16 +160,24 @@ class Root:
             pending.extend(target.split("/")[::-1])
         return "/" + "/".join(done)
 
-    def _is_mounted(self, path: str) -> bool:
-        return any(
-            path == mount or path.startswith(f"{mount.rstrip('/')}/") for mount in self.mounts
-        )
+    def _mount_points(self) -> tuple[str, ...]:
+        """Also where a mount path that is a link (``/var/run``) leads."""
+        real = (self._real_path(mount) for mount in self.mounts)
+        return tuple(dict.fromkeys((*self.mounts, *(path for path in real if path))))
+
+
+def _is_below(path: str, mounts: Iterable[str]) -> bool:
+    return any(path == mount or path.startswith(f"{mount.rstrip('/')}/") for mount in mounts)
 
 
 def _by_env(script: Executable) -> str | None:
-    """The program in ``#!/usr/bin/env [-S] [NAME=value…] program``."""
-    words = (script.interpreter_argument or "").split()
-    return next((word for word in words if not word.startswith("-") and "=" not in word), None)
+    """The program in ``#!/usr/bin/env [-S] [NAME=value…] program``.
+
+    None where it takes more of ``env`` to know: options with values of their own, quotes.
+    """
+    words = (script.interpreter_argument or "").strip().removeprefix("-S").split()
+    word = next((word for word in words if "=" not in word), "-")
+    return None if word.startswith("-") or set(word) & set("\\\"'$") else word
 
 
 def _libc(loader: str) -> str:

@@ -122,6 +122,10 @@ class Images(_Struct, frozen=True):
     include: tuple[Glob, ...] = msgspec.field(default_factory=lambda: (Glob("*"),))
     exclude: tuple[Glob, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.include:
+            raise ValueError("include is empty: no image would be judged")
+
 
 class RuleDocument(_Struct, frozen=True):
     """A question of your own, in CEL."""

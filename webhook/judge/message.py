@@ -18,6 +18,8 @@ from webhook.judge.decision import Decision, Judgement
 
 T = TypeVar("T")
 K = TypeVar("K")
+_Named = tuple[str, str]
+"""A container's name and its image."""
 
 MAX_SHOWN = 12
 """Problems a message shows; further ones are counted."""
@@ -73,14 +75,14 @@ def denial(decision: Decision) -> str:
     """The whole message, one section a policy; empty when nothing denies."""
     problems = _fold(decision.denied, _denying)
     shown, rest = problems[:MAX_SHOWN], len(problems) - MAX_SHOWN
-    several = _several_platforms(decision)
+    several = _several_platforms(decision.judgements)
     verb = "would deny" if decision.audit_only else "denies"
     counted = _grouped(problems, lambda p: p.judgement.policy)
     lines = []
     for policy, of_policy in _grouped(shown, lambda p: p.judgement.policy).items():
         title = clean(of_policy[0].judgement.workload, _PATH)
         lines.append(f"policy {policy} {verb} {title}: {_count(counted[policy])}")
-        for of_container in _grouped(of_policy, lambda p: p.judgement.container).values():
+        for of_container in _grouped(of_policy, lambda p: _named(p.judgement)).values():
             lines += _container_lines(of_container, several)
     if rest > 0:
         lines.append(f"and {rest} more")
@@ -90,7 +92,8 @@ def denial(decision: Decision) -> str:
 def warnings(decision: Decision) -> tuple[str, ...]:
     """One line, with the remedy, for each finding the user is to be warned of."""
     problems = _fold(decision.judgements, lambda judgement: judgement.warned)
-    return tuple(_line(problem) + _remedy(problem.finding) for problem in problems)
+    several = _several_platforms(decision.judgements)
+    return tuple(_line(problem, several) + _remedy(problem.finding) for problem in problems)
 
 
 def violations(decision: Decision, result: Result) -> tuple[str, ...]:
@@ -98,40 +101,47 @@ def violations(decision: Decision, result: Result) -> tuple[str, ...]:
     problems = _fold(
         decision.judgements, lambda judged: [f for f in judged.findings if f.result == result]
     )
-    return tuple(_line(problem) for problem in problems)
+    several = _several_platforms(decision.judgements)
+    return tuple(_line(problem, several) for problem in problems)
 
 
-def _line(problem: _Problem) -> str:
+def _line(problem: _Problem, several: frozenset[_Named]) -> str:
     judgement = problem.judgement
     container = clean(judgement.container, _STEP)
-    said = sentence(problem.finding, problem.checks)
-    return f"{judgement.policy}: container {container}: {said.rstrip('.')}"
+    said = sentence(problem.finding, problem.checks).rstrip(".")
+    return f"{judgement.policy}: container {container}: {said}{_on(problem, several)}"
 
 
 def _remedy(finding: Finding) -> str:
     return f"; {clean(finding.remedy, _DETAIL)}" if finding.remedy else ""
 
 
-def _container_lines(problems: list[_Problem], several: frozenset[str]) -> list[str]:
+def _container_lines(problems: list[_Problem], several: frozenset[_Named]) -> list[str]:
     judgement = problems[0].judgement
     lines = [f"container {clean(judgement.container, _STEP)}: {image_of(judgement)}"]
     for problem in problems:
-        lines += _problem_lines(problem, with_platforms=judgement.container in several)
+        lines += _problem_lines(problem, several)
     unasked = dict.fromkeys(check for p in problems for check in p.judgement.unasked)
     if unasked:
         lines.append(f"  not checked yet: {', '.join(unasked)}")
     return lines
 
 
-def _problem_lines(problem: _Problem, *, with_platforms: bool) -> list[str]:
+def _problem_lines(problem: _Problem, several: frozenset[_Named]) -> list[str]:
     finding = problem.finding
-    on = f" (on {', '.join(problem.platforms)})" if with_platforms and problem.platforms else ""
-    lines = [f"  - {sentence(finding, problem.checks)}{on}"]
+    lines = [f"  - {sentence(finding, problem.checks)}{_on(problem, several)}"]
     if evidence := where(finding):
         lines.append(f"    found: {evidence}")
     if finding.remedy:
         lines.append(f"    fix: {clean(finding.remedy, _DETAIL)}")
     return lines
+
+
+def _on(problem: _Problem, several: frozenset[_Named]) -> str:
+    """The platforms, where the image was judged on more than these could be."""
+    if not problem.platforms or _named(problem.judgement) not in several:
+        return ""
+    return f" (on {', '.join(problem.platforms)})"
 
 
 def _detail(finding: Finding) -> str:
@@ -164,9 +174,14 @@ def _sameness(pair: tuple[Judgement, Finding]) -> tuple[str | None, ...]:
     return (judgement.policy, judgement.container, judgement.image, *told)
 
 
-def _several_platforms(decision: Decision) -> frozenset[str]:
-    """The containers that were judged on more than one platform."""
-    of = _grouped(decision.judgements, lambda judgement: judgement.container)
+def _named(judgement: Judgement) -> _Named:
+    """Container and image: a volume, whose image is judged too, may be named as a container."""
+    return judgement.container, judgement.image
+
+
+def _several_platforms(judgements: Iterable[Judgement]) -> frozenset[_Named]:
+    """What was judged on more than one platform."""
+    of = _grouped(judgements, _named)
     return frozenset(name for name, found in of.items() if len({j.platform for j in found}) > 1)
 
 

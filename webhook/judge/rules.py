@@ -2,8 +2,9 @@
 
 ``image`` is the document of ``slimgate inspect -o json``; ``container``, ``pod`` and
 ``namespaceObject`` are the objects as sent. The namespace goes by Kubernetes' own name for it
-(ValidatingAdmissionPolicy), since ``namespace`` is a reserved word in CEL. The extensions
-``strings`` and ``optional`` are there, as in Kubernetes.
+(ValidatingAdmissionPolicy), since ``namespace`` is a reserved word in CEL
+(docs/adr/004-namespace-object.md). The extensions ``strings`` and ``optional`` are there, as in
+Kubernetes.
 
 The library bounds what an expression may cost: 10,000 steps of comprehensions in all, 32 levels
 of nesting, and regular expressions without backtracking (RE2). Memory it does not bound: who
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from webhook.judge.policy import Namespace
 
 IMAGE = "image"
-VARIABLES = (IMAGE, "container", "pod", "namespaceObject")
+NAMESPACE = "namespaceObject"
+VARIABLES = (IMAGE, "container", "pod", NAMESPACE)
+_RESERVED = "reserved identifier: namespace"
 _LONGEST = 4096
 
 
@@ -55,7 +58,7 @@ class Expression:
         try:
             program = _environment(VARIABLES).compile(value)
         except RuntimeError as error:  # what the library raises for everything
-            raise ValueError(_readable(str(error))) from error
+            raise ValueError(_helpful(_readable(str(error)))) from error
         kind = program.return_type().name()
         if kind not in {"BOOL", "DYN"}:
             raise ValueError(f"yields {kind.lower()}, not true or false")
@@ -106,7 +109,7 @@ class Rule:
             IMAGE: document(subject.image) if self.expression.reads_image else {},
             "container": subject.container.document,
             "pod": subject.workload.document,
-            "namespaceObject": namespace.object,
+            NAMESPACE: namespace.object,
         }
         try:
             passed = self.expression.evaluate(variables)
@@ -142,6 +145,12 @@ def _compiles_without_image(source: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _helpful(message: str) -> str:
+    if _RESERVED not in message:
+        return message
+    return f"{message} (a reserved word in CEL: the namespace is {NAMESPACE})"
 
 
 def _readable(text: str) -> str:

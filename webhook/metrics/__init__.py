@@ -76,6 +76,7 @@ class Metrics:
             ("policy", "reason"),
             registry=registry,
         )
+        self._expires: dict[tuple[str, str], date] = {}
         build = Gauge("slimgate_build_info", "1.", ("version",), registry=registry)
         build.labels(version).set(1)
 
@@ -94,9 +95,13 @@ class Metrics:
         return self._in_flight.track_inprogress()
 
     def exception(self, policy: str, reason: str, expires: date, today: Callable[[], date]) -> None:
-        """Count an exception down; ``expires`` is its last valid day, both in UTC."""
-        gauge = self._expiry.labels(policy, reason)
-        gauge.set_function(lambda: (expires - today()).days)
+        """Count an exception down; ``expires`` is its last valid day, both in UTC.
+
+        Of several with one reason, the first to expire counts.
+        """
+        first = min(expires, self._expires.get((policy, reason), expires))
+        self._expires[policy, reason] = first
+        self._expiry.labels(policy, reason).set_function(lambda: (first - today()).days)
 
     def exposition(self) -> bytes:
         """All of it in the text format (``CONTENT_TYPE``)."""

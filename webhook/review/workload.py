@@ -75,8 +75,8 @@ def _workload(metadata: Fields, pod: Fields, *, kind: str, namespace: str) -> Wo
         namespace=namespace,
         containers=_bounded(_containers(spec), spec),
         template=kind != "Pod",
-        os=spec.inner("os").text("name") or spec.inner("nodeSelector").text(_OS),
-        architectures=_architectures(spec),
+        os=spec.inner("os").text("name") or _only(_labelled(spec, _OS)),
+        architectures=_labelled(spec, _ARCH),
         host_users=spec.flag("hostUsers") is not False,
         service_account=(
             spec.text("serviceAccountName") or spec.text("serviceAccount") or "default"
@@ -160,13 +160,18 @@ def _hooks(fields: Fields) -> Iterator[Hook]:
                 yield Hook(where=where, command=command)
 
 
-def _architectures(spec: Fields) -> frozenset[str] | None:
-    """What the scheduler may choose from; None where everything, or nothing, is left.
+def _only(values: frozenset[str] | None) -> str | None:
+    return next(iter(values)) if values is not None and len(values) == 1 else None
 
-    Wide when in doubt: one architecture too many is judged, never one too few.
+
+def _labelled(spec: Fields, label: str) -> frozenset[str] | None:
+    """What nodes the scheduler may choose from, by a label's values.
+
+    None where everything, or nothing, is left. Wide when in doubt: one architecture too many is
+    judged, never one too few.
     """
-    selected = spec.inner("nodeSelector").text(_ARCH)
-    required = _required(spec)
+    selected = spec.inner("nodeSelector").text(label)
+    required = _required(spec, label)
     if selected is None:
         return required
     if required is not None and selected not in required:
@@ -174,20 +179,20 @@ def _architectures(spec: Fields) -> frozenset[str] | None:
     return frozenset({selected})
 
 
-def _required(spec: Fields) -> frozenset[str] | None:
+def _required(spec: Fields, label: str) -> frozenset[str] | None:
     affinity = spec.inner("affinity").inner("nodeAffinity")
     required = affinity.inner("requiredDuringSchedulingIgnoredDuringExecution")
-    terms = [_term(term) for term in required.each("nodeSelectorTerms")]
+    terms = [_term(term, label) for term in required.each("nodeSelectorTerms")]
     if any(term is None for term in terms):
         return None
     return frozenset().union(*(term for term in terms if term)) or None
 
 
-def _term(term: Fields) -> frozenset[str] | None:
-    """Expressions of one term all hold; only ``In`` names architectures outright."""
+def _term(term: Fields, label: str) -> frozenset[str] | None:
+    """Expressions of one term all hold; only ``In`` names values outright."""
     left: frozenset[str] | None = None
     for expression in term.each("matchExpressions"):
         values = frozenset(expression.texts("values") or ())
-        if expression.text("key") == _ARCH and expression.text("operator") == "In":
+        if expression.text("key") == label and expression.text("operator") == "In":
             left = values if left is None else left & values
     return left

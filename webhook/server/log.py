@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import structlog
@@ -20,10 +21,21 @@ _PROCESSORS = (
 )
 
 
+class _Lines(structlog.WriteLogger):
+    """Lines are lost when the stream takes none (a full disk): no pod is refused for that."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
 def json_log(stream: TextIO) -> Log:
     """A logger of its own, no global configuration; one line a call, safe among threads."""
     log: Log = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        _Lines(stream),
         processors=[
             structlog.processors.add_log_level,
             *_PROCESSORS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -16,10 +17,29 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
 
 MAX_CONNECTIONS = 32
+_STALL, _WHOLE = 5.0, 10.0
+"""Seconds that a read, and that a connection as a whole, may take: as many clients that drip as
+there are places would otherwise keep the kubelet's probes out."""
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 5.0  # seconds a read may take
+    timeout = _STALL
+
+    def handle(self) -> None:
+        """Answer, or be cut off."""
+        end = threading.Timer(_WHOLE, self._cut)
+        end.daemon = True
+        end.start()
+        try:
+            super().handle()
+        except OSError:
+            pass  # cut off, or gone by itself
+        finally:
+            end.cancel()
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # it may have ended just now
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
         """Probes are not worth a line."""
