@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -13,6 +12,7 @@ from tests.support.source import ForgedSource
 from webhook import errors
 from webhook.evaluate import REFUSALS, evaluate
 from webhook.gather.gatherer import Caches, Gatherer
+from webhook.gather.lanes import Lanes
 from webhook.judge.load import parse_policies
 from webhook.judge.policy import Namespace
 from webhook.limits import Deadline, Limits
@@ -37,7 +37,7 @@ IMAGES = {
 @pytest.fixture
 def judged():
     """Evaluate a pod of these images; returns its judgements and what was asked of the source."""
-    pools = [ThreadPoolExecutor(2), ThreadPoolExecutor(2)]
+    pools = [Lanes(2, 4), Lanes(2, 4)]
 
     def judge(
         policies,
@@ -51,7 +51,7 @@ def judged():
         source = ForgedSource(IMAGES)
         kept = {
             name: Memory(capacity=100, clock=time.monotonic)
-            for name in ("tags", "images", "layers", "files", "failures")
+            for name in ("tags", "images", "partial", "layers", "files", "failures")
         }
         gatherer = Gatherer(
             source,
@@ -85,7 +85,7 @@ def judged():
 
     yield judge
     for pool in pools:
-        pool.shutdown()
+        pool.close()
 
 
 def policies(spec: str, *, action: str = "Enforce", name: str = "p"):

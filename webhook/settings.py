@@ -31,10 +31,12 @@ class Settings:
     """Whether loopback addresses are dialled; pods must not reach what listens beside slimgate."""
     allow_addresses: tuple[str, ...] = ()
     """Networks that are dialled though they would be denied: ``10.1.0.0/16``."""
+    deny_addresses: tuple[str, ...] = ()
+    """Networks that are never dialled: the cluster's own pods and services."""
     opening_threads: int = 8
-    """For manifests and configs, which mostly wait."""
+    """For manifests and configs, which mostly wait: of one registry."""
     reading_threads: int = 4
-    """For layers, which mostly compute."""
+    """For layers, which mostly compute: of one registry, twice as many of all together."""
     waiters: int | None = None
     """Reviews that may wait for images at the same time; None: any number."""
     tag_seconds: float = 600.0
@@ -56,3 +58,11 @@ class Settings:
 def environment() -> dict[str, str]:
     """The environment as it is now."""
     return dict(os.environ)
+
+
+def home() -> Path:
+    """The user's folder; ``/`` for a uid that ``/etc/passwd`` does not know, without HOME."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")

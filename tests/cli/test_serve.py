@@ -65,14 +65,15 @@ def test_a_pod_is_judged(tmp_path, audit_only):
         assert "USER" in shop["status"]["message"]
 
 
-def test_loopback_is_not_dialled_unless_allowed(tmp_path):
+@pytest.mark.parametrize("denied", [(), ("--allow-loopback", "--deny-address", "127.0.0.0/8")])
+def test_loopback_is_not_dialled_unless_allowed(tmp_path, denied):
     """What listens beside the webhook is none of a pod's business."""
     namespaces = tmp_path / "namespaces.yaml"
     namespaces.write_text(NAMESPACES)
     with Registry({"team/root:1": SAMPLES["root-zero"].image}) as registry:
         review = _review(f"{registry.host}/team/root:1", "shop")
         arguments = ("--namespaces", str(namespaces), "--plain-http", registry.host)
-        with _serving(*arguments) as url:
+        with _serving(*arguments, *denied) as url:
             answer = _post(url, review)
 
     assert registry.requests == []
@@ -86,6 +87,7 @@ def test_loopback_is_not_dialled_unless_allowed(tmp_path):
         pytest.param(["--cert", "pyproject.toml"], "needs its key", id="no key"),
         pytest.param(["--policies", "pyproject.toml"], "pyproject.toml:", id="no policy"),
         pytest.param(["--allow-address", "10.1"], "is no network", id="network"),
+        pytest.param(["--deny-address", "10.1"], "is no network", id="denied network"),
         pytest.param(["--ca-file", "pyproject.toml"], "certificate", id="no CA"),
     ],
 )

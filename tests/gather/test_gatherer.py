@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook.errors import Busy
 from webhook.gather.gatherer import Caches, Gatherer
+from webhook.gather.lanes import Lanes
 from webhook.gather.source import ImageRequest, Unread
 from webhook.image.platform import Platform
 from webhook.image.reference import Reference
@@ -28,16 +30,16 @@ def gatherer():
 
     def make(images, **options):
         source = ForgedSource(images)
-        opening, reading = ThreadPoolExecutor(2), ThreadPoolExecutor(2)
+        opening, reading = Lanes(2, 4), Lanes(2, 4)
         pools.extend((source, opening, reading))
+        kept = {
+            name: Memory(capacity=100, clock=time.monotonic)
+            for name in ("tags", "images", "partial", "layers", "files", "failures")
+        }
+        kept |= {name: options.pop(name) for name in ("tags",) if name in options}
         made = Gatherer(
             source,
-            caches=Caches(
-                **{
-                    name: Memory(capacity=100, clock=time.monotonic)
-                    for name in ("tags", "images", "layers", "files", "failures")
-                }
-            ),
+            caches=Caches(**kept),
             limits=options.pop("limits", Limits()),
             opening=opening,
             reading=reading,
@@ -53,7 +55,7 @@ def gatherer():
             for event in pool.held.values():
                 event.set()
         else:
-            pool.shutdown()
+            pool.close()
 
 
 def request(name: str = NAME, **conditions) -> ImageRequest:
@@ -104,6 +106,18 @@ def test_what_is_known_is_not_fetched_again(gatherer):
 
     assert facts.contents is not None
     assert source.asked == before
+
+
+def test_a_tag_that_has_not_moved_is_not_fetched_again(gatherer):
+    """When it is no longer believed, a HEAD will do: registries count their GETs."""
+    moving = {NAME: APP}
+    images, source = gatherer(moving, tags=Memory(capacity=0, clock=time.monotonic))
+    read(images)
+    assert read(images).digest == APP.digest
+    assert (source.asked.count(NAME), source.asked.count(f"HEAD {NAME}")) == (1, 1)
+
+    moving[NAME] = forge.image([], user="5")
+    assert read(images).config.user == "5"
 
 
 def test_a_layer_that_two_images_share_is_read_once_and_blamed_on_each_ones_own_step(gatherer):
@@ -170,6 +184,76 @@ def test_a_failure_is_an_answer_and_is_remembered(gatherer):
 
     assert missing.error.reason == again.error.reason == "notFound"
     assert source.asked == []
+
+
+def test_a_failure_that_is_told_to_many_does_not_grow(gatherer):
+    images, _ = gatherer({})
+    for _ in range(50):
+        error = read(images).error
+    assert len(list(traceback.walk_tb(error.__traceback__))) < 5
+
+
+def test_what_was_not_what_it_promised_is_asked_for_again(gatherer):
+    """Integrity is never cached: the honest bytes may be there a moment later."""
+    lied = forge.image([[forge.file("app", b"x", mode=0o755)]])
+    honest = lied.blobs[lied.layers[0]]
+    lied.blobs[lied.layers[0]] = b"nonsense"
+    images, _ = gatherer({NAME: lied})
+
+    assert read(images).error.reason == "integrity"
+    lied.blobs[lied.layers[0]] = honest
+    assert read(images).files.programs.executables
+
+
+def test_a_layer_that_another_repository_holds_back_holds_nobody_up(gatherer):
+    """Whoever names somebody's layer in a manifest of their own may let it drip for ever."""
+    evil = "evil.test/app:1"
+    images, source = gatherer({NAME: APP, evil: APP})
+    source.held[f"evil.test/app@{APP.layers[0]}"] = threading.Event()
+    asked = request(evil)
+    (facts,) = images.configs([asked], soon())[asked]
+    images.layers([(asked, facts)], soon(0.05))
+
+    assert read(images).files.programs.executables
+
+
+def test_a_layer_that_another_repository_has_not_is_still_there(gatherer):
+    evil = forge.Image(APP.digest, APP.media_type, dict(APP.blobs), APP.layers)
+    del evil.blobs[APP.layers[0]]
+    images, _ = gatherer({NAME: APP, "registry.test/evil:1": evil})
+
+    assert read(images, "registry.test/evil:1").error.reason == "notFound"
+    assert read(images).files.programs.executables
+
+
+def test_one_registry_that_stalls_stalls_no_other(gatherer):
+    stalled = [f"slow.test/app:{number}" for number in range(8)]
+    images, source = gatherer({NAME: APP} | dict.fromkeys(stalled, APP))
+    source.held |= {name: threading.Event() for name in stalled}
+    late = images.configs([request(name) for name in stalled], soon(0.05))
+
+    assert {item.error.reason for (item,) in late.values()} == {"deadline"}
+    assert read(images).files.programs.executables
+
+
+def test_merging_is_not_waited_for_beyond_the_deadline(gatherer):
+    """It may read a layer again, and the registry may let it drip the second time."""
+    linked = forge.image(
+        [[forge.symlink("etc/passwd", "../data"), forge.file("data", b"app:x:5:5::/:\n")]],
+        user="app",
+    )
+    images, source = gatherer({NAME: linked})
+    gate = source.held[f"{linked.layers[0]} again"] = threading.Event()
+    asked = request()
+    (facts,) = images.configs([asked], soon())[asked]
+
+    began = time.monotonic()
+    ((_, late),) = images.layers([(asked, facts)], soon(0.2)).items()
+
+    assert late.error.reason == "deadline"
+    assert time.monotonic() - began < 5
+    gate.set()
+    assert read(images).files.user.uid == 5
 
 
 def test_bytes_that_are_not_what_was_promised_are_refused(gatherer):
@@ -239,6 +323,19 @@ class TestPlatforms:
 
         assert str(good.platform) == "linux/amd64"
         assert (str(bad.platform), bad.error.reason) == ("linux/arm64", "malformed")
+
+    @pytest.mark.parametrize(("config", "times"), [(b"{", 1), (None, 2)])
+    def test_it_is_remembered_unless_it_is_not_what_was_promised(self, gatherer, config, times):
+        broken = forge.image([], architecture="arm64", config=config)
+        if config is None:
+            broken.blobs = {key: broken.blobs[key] + b" " for key in broken.blobs} | {
+                broken.digest: broken.body
+            }
+        index = forge.index([(APP, None), (broken, None)])
+        images, source = gatherer({NAME: index})
+        for _ in range(2):
+            assert len(images.configs([request()], soon())[request()]) == 2
+        assert source.asked.count(NAME) == times
 
     def test_an_index_of_attestations_holds_no_image(self, gatherer):
         index = forge.index([(APP, {"os": "unknown", "architecture": "unknown"})])

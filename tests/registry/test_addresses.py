@@ -75,7 +75,9 @@ def test_rules(rules, address, dialled):
 @pytest.mark.parametrize(
     ("host", "here"),
     [("localhost", True), ("LOCALHOST", True), ("127.0.0.1", True), ("[::1]", True),
-     ("::1", True), ("localhost.example", False), ("10.0.0.1", False), ("registry", False)],
+     ("::1", True), ("127.1", True), ("0x7F.1", True), ("2130706433", True), ("127.0.0.1.", True),
+     ("localhost.example", False), ("10.0.0.1", False), ("registry", False), ("127.example", False),
+     ("127.0.0.0.1", False), ("1e100.example", False)],
 )  # fmt: skip
 def test_what_says_itself_that_it_is_here(host, here):
     assert is_loopback(host) is here

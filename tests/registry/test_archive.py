@@ -156,6 +156,30 @@ def several(image, tmp_path):
     return folder, {"one": image, "two": other}
 
 
+def rename(folder, *names):
+    """Call the entries of a layout otherwise; one more name than entries calls the first again."""
+    index = json.loads((folder / "index.json").read_text())
+    entries = index["manifests"] + index["manifests"][:1]
+    annotations = [{"org.opencontainers.image.ref.name": name} for name in names]
+    index["manifests"] = [
+        {**entry, "annotations": given} for entry, given in zip(entries, annotations, strict=False)
+    ]
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def test_a_name_given_twice_is_the_first(several, layout):
+    """As skopeo has it: what is judged is what is pushed."""
+    folder, images = several
+    rename(folder, "same", "same")
+    assert open_archive(f"{layout(folder)}:same")[0].root.digest == images["one"].digest
+
+
+def test_one_image_of_several_names_need_not_be_chosen(image, layout, tmp_path):
+    folder = forge.write_layout(tmp_path / "build", image)
+    rename(folder, "1.0", "latest")
+    assert open_archive(layout(folder))[0].root.digest == image.digest
+
+
 def test_one_of_several(several, layout):
     folder, images = several
     argument = layout(folder)

@@ -118,6 +118,17 @@ def test_a_token_is_not_used_to_its_last_second(transport):
         assert who.known(reference) is None
 
 
+@pytest.mark.parametrize("seconds", [b"1" + b"0" * 400, b"1e400", b"true", b"-1", b'"60"'])
+def test_a_token_of_any_age_is_a_token(image, client, seconds):
+    """What is no life of a token is taken for the usual one; what is long has an end."""
+    with Registry({"team/app:1": image}, token=True) as registry:
+        registry.tokens["ready-made"] = ("repository:team/app:pull", float("inf"))
+        registry.faults["/token*"] = faulty.body(
+            b'{"token": "ready-made", "expires_in": ' + seconds + b"}"
+        )
+        assert client().resolve(named(registry), soon()).digest == image.digest
+
+
 class AnonymousLike:
     def credentials(self, reference):
         return None

@@ -67,6 +67,35 @@ def test_a_manifest_of_an_index(image, client):
     assert (found.body, found.media_type) == (image.body, image.media_type)
 
 
+@pytest.mark.parametrize("settings", [{}, {"token": True}], ids=["open", "token"])
+def test_what_a_tag_leads_to_by_head(image, client, settings):
+    with Registry({"team/app:1": image}, **settings) as registry:
+        source = client()
+        assert source.digest(named(registry), soon()) == image.digest
+        assert source.digest(named(registry), soon()) == image.digest
+        methods = [one.method for one in registry.requests if "/token" not in one.path]
+        assert set(methods) == {"HEAD"}
+        # The connection serves on, and nothing is left on it.
+        assert source.resolve(named(registry), soon()).digest == image.digest
+
+
+@pytest.mark.parametrize("code", [404, 405, 429, 503])
+def test_a_head_that_tells_nothing_is_no_failure(image, client, code):
+    with Registry({"team/app:1": image}, faults={"*": faulty.status(code)}) as registry:
+        assert client(None).digest(named(registry), soon()) is None
+
+
+def test_a_manifest_is_of_the_kind_its_index_says(image, client):
+    """So it is to containerd: what the registry calls it hides no entry, and refuses none."""
+    with Registry(faults={"*": faulty.body(image.body, Content_Type="text/plain")}) as registry:
+        found = client().document(named(registry), _descriptor(image), soon())
+    assert found.media_type == image.media_type
+
+
+def _descriptor(image):
+    return Descriptor(media_type=image.media_type, digest=image.digest, size=image.size)
+
+
 def test_the_content_type_loses_its_parameters(image, client):
     fault = faulty.body(
         image.body, Content_Type="Application/vnd.oci.image.manifest.v1+json; charset=utf-8"

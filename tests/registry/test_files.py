@@ -123,6 +123,8 @@ def header(**fields):
         pytest.param(
             header(type=b"L", size=2 << 20) + b"0" * (3 << 20), LimitExceeded, id="name bomb"
         ),
+        pytest.param(forge.tar([forge.file("x" * 5000)]), LimitExceeded, id="a long name"),
+        pytest.param(forge.tar([forge.symlink("x", "y" * 5000)]), LimitExceeded, id="a long link"),
         pytest.param(header(type=b"x", size=1 << 60), LimitExceeded, id="PAX of an exabyte"),
         pytest.param((header(type=b"x", size=10) + b"\0" * 512) * 3000, Malformed, id="PAX chain"),
         pytest.param(gzip.compress(forge.tar(ENTRIES))[:-20], Malformed, id="truncated gzip"),

@@ -133,7 +133,7 @@ def test_https_goes_through_a_tunnel(image, client, proxy, server_tls, ca_file):
     assert "proxy-authorization: basic dxnlcjpzzwnyzxq=" in way.heads[0].lower()
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "0xa9.254.43518"])
 def test_an_address_is_judged_though_a_proxy_would_dial_it(image, client, proxy, host):
     with Registry({"team/app:1": image}) as registry:
         way = proxy(registry)

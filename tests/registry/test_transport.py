@@ -160,8 +160,10 @@ def test_a_connection_that_breaks(transport, fault, words):
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        # Read as http.client would, it is all that ever comes, in memory.
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + b"x" * 9_000,
     ],
-    ids=["ssh", "zeros", "status", "many headers", "a long header", "chunks"],
+    ids=["ssh", "zeros", "status", "many headers", "a long header", "chunks", "less than none"],
 )
 def test_what_is_no_http_is_a_server_error(transport, answer):
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -54,3 +54,16 @@ def test_old_values_are_gone():
     now[0] = 5.0
     assert store.get("a") is None
     assert len(store) == 0
+
+
+def test_what_nobody_asks_for_again_takes_no_room_when_it_is_old():
+    store, now = memory(capacity=100, seconds=5)
+    for key in range(50):
+        store.put(key, key)
+    now[0] = 4.0
+    assert store.get(0) == 0
+    store.put("young", 1)
+    now[0] = 5.0
+    store.put("new", 1)
+
+    assert len(store) == 2

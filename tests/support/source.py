@@ -21,12 +21,17 @@ class ForgedSource:
     images: Mapping[str, forge.Image]
     asked: list[str] = field(default_factory=list)
     held: dict[str, threading.Event] = field(default_factory=dict)
-    """Digests that are not served before their event is set."""
+    """What is not served before its event is set: ``DIGEST``, or what makes it rarer:
+    ``REGISTRY/REPOSITORY@DIGEST``, ``DIGEST again`` (every time but the first)."""
 
     def resolve(self, reference: Reference, deadline: Deadline) -> Document:
         image = self._image(reference)
         self._ask(str(reference), deadline)
         return Document(body=image.body, media_type=image.media_type, digest=image.digest)
+
+    def digest(self, reference: Reference, deadline: Deadline) -> str | None:
+        self._ask(f"HEAD {reference}", deadline)
+        return self._image(reference).digest
 
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
@@ -38,8 +43,11 @@ class ForgedSource:
     def blob(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
     ) -> Iterator[bytes]:
-        self._ask(descriptor.digest, deadline)
-        yield self._image(reference).blobs[descriptor.digest]
+        self._ask(descriptor.digest, deadline, reference)
+        blob = self._image(reference).blobs.get(descriptor.digest)
+        if blob is None:
+            raise NotFound(f"{reference} has no {descriptor.digest}")
+        yield blob
 
     def _image(self, reference: Reference) -> forge.Image:
         for name in (str(reference), f"{reference.name}:{reference.tag}"):
@@ -47,7 +55,10 @@ class ForgedSource:
                 return self.images[name]
         raise NotFound(f"{reference} is not there")
 
-    def _ask(self, what: str, deadline: Deadline) -> None:
+    def _ask(self, what: str, deadline: Deadline, of: Reference | None = None) -> None:
+        names = [what, f"{of.name if of else ''}@{what}"]
+        names += [f"{what} again"] * (what in self.asked)
         self.asked.append(what)
-        if what in self.held and not self.held[what].wait(timeout=min(10.0, deadline.left())):
-            raise DeadlineExceeded(f"{what} was held back")
+        for name in names:
+            if name in self.held and not self.held[name].wait(timeout=min(10.0, deadline.left())):
+                raise DeadlineExceeded(f"{name} was held back")

@@ -60,6 +60,9 @@ def test_objects_know_their_lines(tmp_path):
         pytest.param(b"a: [" * 500, "deeper|no YAML", id="depth"),
         pytest.param(b"text", "is no Kubernetes object", id="text"),
         pytest.param(b"kind: List\nitems: [1]", "is no Kubernetes object", id="item"),
+        pytest.param(b"kind: List\nitems: [{a: 1}]", ":2: kind is missing", id="item of no kind"),
+        pytest.param(b"spec: {containers: []}", ":1: kind is missing", id="no kind"),
+        pytest.param(b"kind: null", ":1: kind is missing", id="null for a kind"),
     ],
 )
 def test_no_objects(tmp_path, data, says):
@@ -70,6 +73,21 @@ def test_no_objects(tmp_path, data, says):
     with pytest.raises(UsageError, match=says) as caught:
         list(read_objects(path))
     assert "bad.yaml" in str(caught.value)
+
+
+def test_a_list_says_what_its_items_are(tmp_path):
+    """As ``kubectl get --raw`` answers; an item that says so itself is believed."""
+    path = tmp_path / "list.yaml"
+    path.write_text(
+        "apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: a}\n- kind: Other"
+    )
+
+    found = [one.document for one in read_objects(path)]
+
+    assert found == [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}},
+        {"apiVersion": "apps/v1", "kind": "Other"},
+    ]
 
 
 def test_deep_and_long_manifests_are_read(tmp_path):

@@ -96,10 +96,19 @@ def test_what_the_webhook_does_not_dial(registry):
         _resolved(Settings(**webhook, allow_addresses=("127.0.0.0/8",)), registry)
 
 
+def test_a_network_that_is_denied_is_so_whatever_else_is_said(registry):
+    """A cluster's own pods and services, which a pod's author could not reach by image names."""
+    rules = {"allow_loopback": True, "allow_addresses": ("127.0.0.0/8",)}
+
+    with pytest.raises(Blocked, match="denied by configuration"):
+        _resolved(Settings(**rules, deny_addresses=("10.96.0.0/12", "127.0.0.0/16")), registry)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         pytest.param({"allow_addresses": ("10.1",)}, id="network"),
+        pytest.param({"deny_addresses": ("10.1",)}, id="denied network"),
         pytest.param({"authfile": Path("missing.json")}, id="credentials"),
         pytest.param({"ca_file": Path("/dev/null")}, id="CA"),
         pytest.param({"environ": {"HTTPS_PROXY": "ftp://x"}}, id="proxy"),

@@ -68,6 +68,13 @@ _TAG_SECONDS = 30.0
     multiple=True,
     help="Dial registries in this network though it would be denied. Repeatable.",
 )
+@option(
+    "--deny-address",
+    "deny_addresses",
+    metavar="CIDR",
+    multiple=True,
+    help="Never dial this network: the cluster's pods and services. Repeatable.",
+)
 @option("--allow-loopback", is_flag=True, help="Dial registries on loopback addresses.")
 @reads_images
 def command(
@@ -80,6 +87,7 @@ def command(
     namespaces: Path | None,
     metrics: str | None,
     allow_addresses: tuple[str, ...],
+    deny_addresses: tuple[str, ...],
     allow_loopback: bool,
     settings: Settings,
 ) -> None:
@@ -93,6 +101,7 @@ def command(
       slimgate serve --policies policies/ --listen 0.0.0.0:8443 --audit-only
       slimgate serve --cert tls.crt --key tls.key --metrics 0.0.0.0:9090
 
+    Policies and namespaces are read at the start, the certificate again whenever it changes.
     It ends on SIGTERM, once the reviews under way are answered.
     """  # noqa: D301 - click's mark for lines that are not wrapped
     settings = replace(
@@ -100,6 +109,7 @@ def command(
         loopback_http=False,
         allow_loopback=allow_loopback,
         allow_addresses=allow_addresses,
+        deny_addresses=deny_addresses,
         waiters=THREADS // 2,
         tag_seconds=_TAG_SECONDS,
     )

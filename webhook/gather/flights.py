@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
+from functools import partial
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
-from webhook.errors import ImageError
+from webhook.errors import ImageError, IntegrityError
+from webhook.gather.lanes import Lanes
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -25,15 +27,17 @@ class Cache(Protocol[K_contra, V]):
 
 
 class Flights(Generic[K, V]):
-    """One call per key at a time, in a pool; whoever asks meanwhile shares its future."""
+    """One call per key at a time, in its lane; whoever asks meanwhile shares its future."""
 
-    def __init__(self, pool: Executor, failures: Cache[Hashable, ImageError]) -> None:
+    def __init__(self, lanes: Lanes, failures: Cache[Hashable, ImageError]) -> None:
         """Remember failures in ``failures``; values are the calls' own business."""
-        self._pool, self._failures = pool, failures
+        self._lanes, self._failures = lanes, failures
         self._flying: dict[K, Future[V]] = {}
         self._lock = Lock()
 
-    def start(self, key: K, known: Callable[[], V | None], call: Callable[[], V]) -> Future[V]:
+    def start(
+        self, key: K, known: Callable[[], V | None], call: Callable[[], V], *, lane: str
+    ) -> Future[V]:
         """The future of what answers ``key``: the call under way, what is known, or a new call.
 
         A call makes its value known before it ends, so one of the three always holds.
@@ -46,16 +50,18 @@ class Flights(Generic[K, V]):
                 return _settled(value)
             failure = self._failures.get(key)
             if failure is not None:
-                return _failed(failure)
-            self._flying[key] = self._pool.submit(self._fly, key, call)
+                return failed(failure)
+            self._flying[key] = self._lanes.submit(lane, partial(self._fly, key, call))
             return self._flying[key]
 
     def _fly(self, key: K, call: Callable[[], V]) -> V:
         try:
             return call()
         except ImageError as error:
-            self._failures.put(key, error)
-            raise
+            # Other bytes may come the next time, so that is never remembered.
+            if not isinstance(error, IntegrityError):
+                self._failures.put(key, error)
+            raise bare(error) from None
         finally:
             with self._lock:
                 self._flying.pop(key, None)
@@ -68,7 +74,14 @@ def _settled(value: V) -> Future[V]:
     return future
 
 
-def _failed(error: ImageError) -> Future[V]:
+def bare(error: ImageError) -> ImageError:
+    """The error without what led to it: its frames hold whole documents, and it is kept."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
+
+
+def failed(error: ImageError) -> Future[V]:
+    """A future that has failed already."""
     future: Future[V] = Future()
     future.set_exception(error)
     return future

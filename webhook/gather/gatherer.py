@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from threading import BoundedSemaphore
 from typing import Any
 
-from webhook.errors import Busy, DeadlineExceeded, ImageError
-from webhook.gather.flights import Cache, Flights
+from webhook.errors import Busy, DeadlineExceeded, ImageError, IntegrityError
+from webhook.gather.flights import Cache, Flights, bare, failed
+from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
 from webhook.gather.source import (
     Gathered,
@@ -34,6 +35,16 @@ from webhook.limits import Deadline, Limits
 LayerKey = tuple[str, str, str, int]
 """Digest, diff_id, media type and compressed size: what was proved when the layer was read."""
 
+Place = str | Reference
+"""Whose word something is fetched on: a repository, or one archive.
+
+What was read is proved, and the same for all. What is under way, or failed, is not: another
+repository's layer of that digest may drip for ever, or not be what it says.
+"""
+
+_OPENING_SECONDS = 60.0
+"""Of manifests and configs, which are small: none is waited for longer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caches:
@@ -42,7 +53,9 @@ class Caches:
     tags: Cache[ImageRequest, Gathered]
     """What a tag led to: for a short while."""
     images: Cache[ImageRequest, Gathered]
-    """The same by digest: for ever."""
+    """The same by digest, for ever; by tag, for as long as the tag does not move."""
+    partial: Cache[ImageRequest, Gathered]
+    """Where some platform could not be read: for seconds, as ``failures``."""
     layers: Cache[LayerKey, Layer]
     files: Cache[str, Files]
     """By manifest digest."""
@@ -63,8 +76,8 @@ class Gatherer:
         *,
         caches: Caches,
         limits: Limits,
-        opening: Executor,
-        reading: Executor,
+        opening: Lanes,
+        reading: Lanes,
         clock: Callable[[], float],
         background: float,
         nodes: Collection[Platform] = (),
@@ -79,7 +92,7 @@ class Gatherer:
             caches: what is kept between calls.
             limits: for every image.
             opening: threads that fetch manifests and configs; they never wait for ``reading``.
-            reading: threads that read layers.
+            reading: threads that read layers and merge them.
             clock: monotonic seconds, the deadlines' own.
             background: seconds one fetch may take, reviews' deadlines aside.
             nodes: platforms of the cluster's nodes; empty where they are not known.
@@ -92,7 +105,8 @@ class Gatherer:
         self._clock, self._background, self._nodes, self._near = clock, background, nodes, near
         self._observe = observe
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
-        self._reading = Flights[LayerKey, Layer](reading, caches.failures)
+        self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
+        self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
         self._waiters = None if waiters is None else BoundedSemaphore(waiters)
 
     def configs(
@@ -105,7 +119,10 @@ class Gatherer:
         """
         flights = {
             request: self._opening.start(
-                request, partial(self._kept(request).get, request), partial(self._open, request)
+                request,
+                partial(self._known, request),
+                partial(self._open, request),
+                lane=request.reference.registry,
             )
             for request in requests
         }
@@ -129,10 +146,18 @@ class Gatherer:
             for request, facts in images
         ]
         self._wait([flight for _, _, layers in flights for flight in layers], deadline)
-        return {
-            (request, facts.manifest_digest): self._read(request, facts, layers)
+        merged = [
+            (request, facts, self._merged(request, facts, layers))
             for request, facts, layers in flights
+        ]
+        self._wait([flight for _, _, flight in merged], deadline)
+        return {
+            (request, facts.manifest_digest): _with_contents(facts, flight)
+            for request, facts, flight in merged
         }
+
+    def _known(self, request: ImageRequest) -> Gathered | None:
+        return self._kept(request).get(request) or self._caches.partial.get(request)
 
     def _kept(self, request: ImageRequest) -> Cache[ImageRequest, Gathered]:
         return self._caches.images if request.reference.digest else self._caches.tags
@@ -166,22 +191,40 @@ class Gatherer:
 
     def _open(self, request: ImageRequest) -> Gathered:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
-        gathered = open_image(
-            self._source, request, nodes=self._nodes, limits=self._limits, deadline=self._later()
+        deadline = self._later(_OPENING_SECONDS)
+        gathered = self._unmoved(request, deadline) or open_image(
+            self._source, request, nodes=self._nodes, limits=self._limits, deadline=deadline
         )
-        if not any(isinstance(item, Unread) for item in gathered):
+        errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]
+        if not errors:
+            self._caches.images.put(request, gathered)
             self._kept(request).put(request, gathered)
+        elif not any(isinstance(error, IntegrityError) for error in errors):
+            self._caches.partial.put(request, gathered)
         return gathered
 
-    def _later(self) -> Deadline:
-        return Deadline.after(self._background, self._clock)
+    def _unmoved(self, request: ImageRequest, deadline: Deadline) -> Gathered | None:
+        """What a tag led to before, if it still does."""
+        before = self._caches.images.get(request)
+        if before is None or request.reference.digest:
+            return None
+        return (
+            before if self._source.digest(request.reference, deadline) == before[0].digest else None
+        )
+
+    def _later(self, most: float = inf) -> Deadline:
+        return Deadline.after(min(self._background, most), self._clock)
+
+    def _place(self, reference: Reference) -> Place:
+        return reference if self._near(reference) else reference.name
 
     def _layer(self, reference: Reference, ref: LayerRef) -> Future[Layer]:
         key = _layer_key(ref)
         return self._reading.start(
-            key,
+            (self._place(reference), key),
             partial(self._caches.layers.get, key),
             partial(self._read_layer, reference, ref),
+            lane=reference.registry,
         )
 
     def _read_layer(self, reference: Reference, ref: LayerRef, keep: Collection[int] = ()) -> Layer:
@@ -192,25 +235,34 @@ class Gatherer:
         self._caches.layers.put(_layer_key(ref), layer)
         return layer
 
-    def _read(
-        self,
-        request: ImageRequest,
-        facts: ImageFacts,
-        flights: Sequence[Future[Layer]],
-    ) -> ImageFacts | Unread:
-        """Put the layers together once all are there."""
-        try:
-            layers = [
-                # The same bytes are another layer, made by another step, in another image.
-                replace(layer, ref=ref)
-                for layer, ref in zip(_landed(flights), facts.layers, strict=True)
-            ]
-            trees = merge(layers, self._limits)
-            files = files_of(facts.config, self._reread(request, layers, trees), trees)
-        except ImageError as error:
-            return Unread(error=error, platform=facts.platform, digest=facts.digest)
+    def _merged(
+        self, request: ImageRequest, facts: ImageFacts, flights: Sequence[Future[Layer]]
+    ) -> Future[Files]:
+        """What the layers hold together, once all are there; else why they are not.
+
+        Merging takes time, and may read layers again: so it is not done while a review waits
+        without end, nor once for each of a burst.
+        """
+        failure = _failure(flights)
+        if failure is not None:
+            return failed(failure)
+        layers = [
+            # The same bytes are another layer, made by another step, in another image.
+            replace(flight.result(), ref=ref)
+            for flight, ref in zip(flights, facts.layers, strict=True)
+        ]
+        return self._merging.start(
+            (self._place(request.reference), facts.manifest_digest),
+            partial(self._caches.files.get, facts.manifest_digest),
+            partial(self._merge, request, facts, layers),
+            lane=request.reference.registry,
+        )
+
+    def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Layer]) -> Files:
+        trees = merge(layers, self._limits)
+        files = files_of(facts.config, self._reread(request, layers, trees), trees)
         self._caches.files.put(facts.manifest_digest, files)
-        return facts.with_files(files)
+        return files
 
     def _reread(self, request: ImageRequest, layers: list[Layer], trees: Trees) -> list[Layer]:
         """Read layers again for the few bodies that only the merged tree shows to be needed."""
@@ -223,25 +275,33 @@ def _opened(flight: Future[Gathered]) -> Gathered:
     """What a flight brought, or why not (yet)."""
     if not flight.done():
         return (Unread(error=DeadlineExceeded("its manifest was not fetched in time")),)
-    try:
-        return flight.result()
-    except ImageError as error:
-        return (Unread(error=error),)
+    error = _error(flight)
+    return flight.result() if error is None else (Unread(error=error),)
 
 
-def _landed(flights: Sequence[Future[Layer]]) -> list[Layer]:
-    """The layers, oldest first.
-
-    Raises:
-        ImageError: of a layer that failed, whatever the others would bring.
-        DeadlineExceeded: some are not read yet.
-    """
+def _failure(flights: Sequence[Future[Layer]]) -> ImageError | None:
+    """Of a layer that failed, whatever the others would bring; else that some are not read yet."""
     done = [flight for flight in flights if flight.done()]
-    for flight in done:
-        flight.result()
-    if len(done) < len(flights):
-        raise DeadlineExceeded(f"{len(done)} of {len(flights)} layers read so far")
-    return [flight.result() for flight in done]
+    error = next(filter(None, map(_error, done)), None)
+    if error is None and len(done) < len(flights):
+        return DeadlineExceeded(f"{len(done)} of {len(flights)} layers read so far")
+    return error
+
+
+def _with_contents(facts: ImageFacts, merged: Future[Files]) -> ImageFacts | Unread:
+    error = _error(merged) if merged.done() else DeadlineExceeded("its layers are being merged")
+    if error is not None:
+        return Unread(error=error, platform=facts.platform, digest=facts.digest)
+    return facts.with_files(merged.result())
+
+
+def _error(flight: Future[Any]) -> ImageError | None:
+    """The image's error that ended a flight. What is none is a bug, and raised."""
+    # Not by raising it: it is one object for all who wait, and would grow with each of them.
+    error = flight.exception()
+    if error is None or isinstance(error, ImageError):
+        return error
+    raise error
 
 
 def _layer_key(ref: LayerRef) -> LayerKey:

@@ -71,8 +71,8 @@ class _Opener:
                 continue
             document = self.source.document(self.request.reference, entry, self.deadline)
             inner = parse_manifest(document.body, document.media_type, self.limits)
-            if isinstance(inner, Index):
-                yield from self._entries(inner, depth - 1, left)
+            assert isinstance(inner, Index)  # for so the descriptor calls it
+            yield from self._entries(inner, depth - 1, left)
 
     def _entry(self, entry: Descriptor) -> ImageFacts | Unread:
         """One platform of an index; its failure is its own."""

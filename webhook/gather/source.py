@@ -31,10 +31,13 @@ class ImageSource(Protocol):
     def resolve(self, reference: Reference, deadline: Deadline) -> Document:
         """The manifest or index ``reference`` names; by digest it is proved, not believed."""
 
+    def digest(self, reference: Reference, deadline: Deadline) -> str | None:
+        """What ``resolve`` would lead to, where that can be told for less; else None."""
+
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
     ) -> Document:
-        """A manifest an index names; its digest and size are proved."""
+        """A manifest an index names, of its media type; its digest and size are proved."""
 
     def blob(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline

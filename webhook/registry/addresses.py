@@ -10,9 +10,11 @@ Knows names, addresses and sockets. Does not know HTTP, TLS or registries.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import queue
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -49,6 +51,7 @@ _NEVER = tuple(
         "ff00::/8",
     )
 )
+_OLD_ADDRESS = re.compile(r"[0-9][0-9a-fx.]*", re.IGNORECASE)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -92,11 +95,17 @@ def system_resolver(host: str) -> list[str]:
 
 
 def literal(host: str) -> Address | None:
-    """The address that ``host`` is written as, None for a name; brackets are understood."""
-    try:
+    """The address that ``host`` is written as, None for a name; brackets are understood.
+
+    ``127.1``, ``0x7f000001`` and ``2130706433`` are addresses to every resolver, and so to the
+    one behind a proxy.
+    """
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return None
+    if _OLD_ADDRESS.fullmatch(host):
+        with contextlib.suppress(OSError):
+            return ipaddress.IPv4Address(socket.inet_aton(host.removesuffix(".")))
+    return None
 
 
 def is_loopback(host: str) -> bool:

@@ -46,6 +46,10 @@ class Archive:
             raise NotFound(f"{self.name} holds {self.root.digest}, not {reference.digest}")
         return self.root
 
+    def digest(self, reference: Reference, deadline: Deadline) -> str | None:
+        """As ``resolve``."""
+        return self.resolve(reference, deadline).digest
+
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
     ) -> Document:

@@ -30,6 +30,7 @@ from webhook.registry.transport import Transport
 _TOKEN_BODY_BYTES = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")
 _TOKEN_SECONDS = 60  # the specification's default
+_TOKEN_SECONDS_MOST = 24 * 3600
 _SLACK = 0.9  # of a token's life; then a new one is fetched
 _KEPT = 1024
 
@@ -132,10 +133,8 @@ class Authenticator:
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str):
             raise ServerError(f"{request.what}: the answer holds no token")
-        seconds = document.get("expires_in")
-        if not isinstance(seconds, int | float) or seconds <= 0:
-            seconds = _TOKEN_SECONDS
-        return _Proof(_bearer_header(token, reference), self._clock() + seconds * _SLACK)
+        until = self._clock() + _seconds(document.get("expires_in")) * _SLACK
+        return _Proof(_bearer_header(token, reference), until)
 
 
 def basic(credentials: Credentials) -> str:
@@ -184,6 +183,13 @@ def _realm(reference: Reference, challenge: Challenge, scheme: str) -> str:
     if wanted == "http":
         raise Blocked(f"{reference}: the registry wants its token fetched over plain http")
     raise ServerError(f"{reference}: the registry's challenge names no realm to ask for a token")
+
+
+def _seconds(expires_in: object) -> float:
+    """A token's life. The server may say anything: a number that no float holds, for one."""
+    if isinstance(expires_in, int | float) and expires_in > 0:
+        return float(min(expires_in, _TOKEN_SECONDS_MOST))
+    return float(_TOKEN_SECONDS)
 
 
 def _document(response: Response) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ Knows the pull half of the distribution-spec. Does not know what is in a manifes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from webhook.errors import IntegrityError, Unreachable
 from webhook.gather.source import Document
@@ -53,17 +54,31 @@ class Registry:
         wanted = reference.digest or reference.tag or "latest"
         return self._manifest(reference, wanted, reference.digest, deadline)
 
+    def digest(self, reference: Reference, deadline: Deadline) -> str | None:
+        """What the tag leads to, by a HEAD: Docker Hub does not count it as a pull.
+
+        None where the registry does not say; why not, is what ``resolve`` tells. Raises as that.
+        """
+        path = f"manifests/{reference.tag or 'latest'}"
+        with self._answer(reference, path, {"Accept": _ACCEPT}, deadline, "HEAD") as response:
+            response.read(0)
+        return response.headers.get("Docker-Content-Digest") if response.status == _OK else None
+
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
     ) -> Document:
-        """A manifest that an index names. Raises as ``resolve``."""
+        """A manifest that an index names. Raises as ``resolve``.
+
+        It is of the kind that the index says, as it is to containerd; what the registry calls
+        it does not count.
+        """
         document = self._manifest(reference, descriptor.digest, descriptor.digest, deadline)
         if len(document.body) != descriptor.size:
             raise IntegrityError(
                 f"{reference}: the manifest {descriptor.digest} has {len(document.body)} bytes, "
                 f"the index says {descriptor.size}"
             )
-        return document
+        return replace(document, media_type=descriptor.media_type)
 
     def blob(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
@@ -99,13 +114,23 @@ class Registry:
     def _get(
         self, reference: Reference, path: str, headers: Mapping[str, str], deadline: Deadline
     ) -> Response:
-        """A 200 answer. The registry's 401 is met once with what its challenge asks for.
+        """A 200 answer."""
+        response = self._answer(reference, path, headers, deadline)
+        if response.status != _OK:
+            raise response.error()
+        return response
+
+    def _answer(
+        self, reference: Reference, path: str, headers: Mapping[str, str], deadline: Deadline,
+        method: str = "GET",
+    ) -> Response:  # fmt: skip
+        """An answer. The registry's 401 is met once with what its challenge asks for.
 
         A 401 of another host, where a redirect led, is met with nothing: its challenge may
         name a realm of its own choice to send the registry's credentials to.
         """
         known = self._authenticator.known(reference)
-        response = self._send(reference, path, headers, known, deadline)
+        response = self._send(reference, path, headers, known, deadline, method=method)
         if response.status == _UNAUTHORIZED and not response.elsewhere:
             error = response.error()
             challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
@@ -114,14 +139,12 @@ class Registry:
             )
             if proof is None:
                 raise error
-            response = self._send(reference, path, headers, proof, deadline)
-        if response.status != _OK:
-            raise response.error()
+            response = self._send(reference, path, headers, proof, deadline, method=method)
         return response
 
     def _send(
         self, reference: Reference, path: str, headers: Mapping[str, str], proof: str | None,
-        deadline: Deadline,
+        deadline: Deadline, *, method: str,
     ) -> Response:  # fmt: skip
         host = _HOSTS.get(reference.registry, reference.registry)
         if proof:
@@ -130,7 +153,7 @@ class Registry:
         def send(scheme: str) -> Response:
             url = f"{scheme}://{host}/v2/{reference.repository}/{path}"
             return self._transport.send(
-                Request(url=url, what=str(reference), headers=headers), deadline
+                Request(url=url, what=str(reference), method=method, headers=headers), deadline
             )
 
         scheme = self._schemes.get(host)

@@ -8,6 +8,8 @@ Knows urllib3's connections. Does not know what is asked for: see ``webhook.regi
 
 from __future__ import annotations
 
+import http.client
+import io
 import socket
 import ssl
 import threading
@@ -50,10 +52,25 @@ class Endpoint:
 PORTS = {"http": 80, "https": 443}
 
 
+class _Reader(io.BufferedReader):
+    """What http.client reads an answer from, a piece at a time and never all there is.
+
+    A chunk of ``-1`` bytes would have it read to the end, and a hostile registry has none.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise http.client.HTTPException("a piece of less than no bytes")
+        return super().read(size)
+
+
 class _Socket(socket.socket):
     """A plain socket whose every read ends at the deadline."""
 
     deadline = Deadline.never()
+
+    def makefile(self, *_: Any, **__: Any) -> Any:
+        return _Reader(super().makefile("rb", buffering=0))
 
     def recv_into(self, *args: Any) -> int:
         self.settimeout(time_for_one_wait(self.deadline))
@@ -64,6 +81,10 @@ class TlsSocket(ssl.SSLSocket):
     """A TLS socket whose every read ends at the deadline."""
 
     deadline = Deadline.never()
+
+    def makefile(self, *_: Any, **__: Any) -> Any:
+        """As ``socket.makefile("rb")``, but never to be read to the end in one go."""
+        return _Reader(super().makefile("rb", buffering=0))
 
     def recv_into(self, *args: Any) -> int:
         """As ``SSLSocket.recv_into``. Raises ``TimeoutError`` when the deadline is over."""

@@ -32,7 +32,8 @@ from webhook.limits import Limits
 CHUNK_BYTES = 256 * 1024
 _MEMBERS = 20_000
 _LINKS = 8
-_HEADER_BYTES = 1 << 20
+_HEADER_BYTES = 64 << 10
+_NAME_CHARACTERS = 4096  # all names are kept, of all members
 _GZIP = b"\x1f\x8b\x08"
 _READ_ONLY = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hold us up
 
@@ -173,6 +174,8 @@ def _index(descriptor: int, name: str) -> dict[str, _Member]:
                 if number >= _MEMBERS:
                     raise LimitExceeded(f"{name} has more than {_MEMBERS} files")
                 archive.members = []  # type: ignore[attr-defined] # tarfile would keep all
+                if max(len(member.name), len(member.linkname)) > _NAME_CHARACTERS:
+                    raise LimitExceeded(f"{name} has a file with a longer name than any has")
                 found = _member(member)
                 if found is not None:
                     members[posixpath.normpath(member.name.lstrip("/"))] = found

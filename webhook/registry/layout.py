@@ -65,14 +65,17 @@ def _entry(name: str, index: Index, wanted: str | None) -> Descriptor | None:
 
     Tools like apko write one image for several platforms as the entries of ``index.json``.
     """
-    names = {ref: one for one in index.entries if (ref := dict(one.annotations).get(_REF_NAME))}
+    names: dict[str, Descriptor] = {}
+    for one in index.entries:
+        if ref := dict(one.annotations).get(_REF_NAME):
+            names.setdefault(ref, one)  # of one name given twice, skopeo takes the first, too
     if wanted is not None:
         if wanted not in names:
             raise NotFound(f"{name} has no image {wanted!r}; it has: {_list(names)}")
         return names[wanted]
     if not index.entries:
         raise Malformed(f"{name} holds no image")
-    if len(index.entries) == 1:
+    if len({entry.digest for entry in index.entries}) == 1:  # under one name, or under several
         return index.entries[0]
     if not names and all(entry.platform for entry in index.entries):
         return None

@@ -2,7 +2,7 @@
 
 One worker process, with threads: the facts of images, the fetches under way and the counters
 are then in one place, and a burst of pods with one image is one fetch. More is had by more
-replicas, which a webhook needs anyway. Layers are read in processes of their own.
+replicas, which a webhook needs anyway.
 
 Knows addresses, certificates and gunicorn's settings; does not know what is served.
 """

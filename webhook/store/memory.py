@@ -49,6 +49,7 @@ class Memory(Generic[K, V]):
         weight = self._weigh(value)
         with self._lock:
             self._remove(key)
+            self._forget_the_old()
             if weight > self._capacity:
                 return
             self._items[key] = (value, weight, self._clock() + self._seconds)
@@ -58,6 +59,12 @@ class Memory(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _forget_the_old(self) -> None:
+        """What is too old takes no room. Whatever stands behind an item was touched after it."""
+        now = self._clock()
+        while self._items and next(iter(self._items.values()))[2] <= now:
+            self._remove(next(iter(self._items)))
 
     def _remove(self, key: K) -> None:
         item = self._items.pop(key, None)

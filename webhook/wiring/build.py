@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from webhook.evaluate import evaluate
 from webhook.gather.gatherer import Caches, Gatherer
+from webhook.gather.lanes import Lanes
 from webhook.gather.source import Images
-from webhook.image.facts import Files, LayerRef
-from webhook.image.layer import Layer
+from webhook.image.facts import LayerRef
 from webhook.judge.decision import Decision
 from webhook.judge.policy import Policy
-from webhook.limits import Deadline, Limits
+from webhook.limits import MIB, Deadline, Limits
 from webhook.pod import Workload
 from webhook.settings import Settings
 from webhook.store.memory import Memory
 from webhook.wiring.documents import Namespaces
 from webhook.wiring.sources import Sources
+from webhook.wiring.weights import of_files, of_gathered, of_layer
 
-_IMAGES = 20_000
-"""Tags, images and failures that are remembered."""
-_ENTRIES = 1_000_000
-"""Files of all layers, and of all merged file systems, that are remembered."""
+_FAILURES = 20_000
+_CONFIG_BYTES = 128 * MIB
+"""Of tags, and of images, that are remembered: some 10,000 of each."""
+_LAYER_BYTES = 256 * MIB
+"""Of layers, and of merged file systems, that are remembered."""
 _FAILURE_SECONDS = 5.0
+_OPENING_IN_ALL = 128
+"""Threads for manifests and configs, of all registries together: they mostly wait."""
+_OPENING_SPARE = 384
+"""And one each for registries that have none."""
 
 Observe = Callable[[LayerRef, int], None]
 Judge = Callable[[Workload, Deadline], Decision]
@@ -40,12 +45,12 @@ class Wired:
     images: Images
     limits: Limits
     observe: Observe
-    pools: tuple[Executor, ...]
+    lanes: tuple[Lanes, ...]
 
     def close(self) -> None:
         """Give up what nobody waits for any more; what is being read runs out by itself."""
-        for pool in self.pools:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for lanes in self.lanes:
+            lanes.close()
         self.sources.close()
 
 
@@ -55,8 +60,8 @@ def build(settings: Settings, observe: Observe = lambda _layer, _count: None) ->
     ``observe`` is told the compressed bytes of each chunk of a layer that is read.
     """
     sources = Sources(settings)
-    opening = ThreadPoolExecutor(settings.opening_threads, "opening")
-    reading = ThreadPoolExecutor(settings.reading_threads, "reading")
+    opening = Lanes(settings.opening_threads, _OPENING_IN_ALL, spare=_OPENING_SPARE, name="opening")
+    reading = Lanes(settings.reading_threads, 2 * settings.reading_threads, name="reading")
     images = Gatherer(
         sources,
         caches=_caches(settings),
@@ -74,27 +79,24 @@ def build(settings: Settings, observe: Observe = lambda _layer, _count: None) ->
         images=images,
         limits=settings.limits,
         observe=observe,
-        pools=(opening, reading),
+        lanes=(opening, reading),
     )
 
 
 def _caches(settings: Settings) -> Caches:
     clock = time.monotonic
     return Caches(
-        tags=Memory(capacity=_IMAGES, clock=clock, seconds=settings.tag_seconds),
-        images=Memory(capacity=_IMAGES, clock=clock),
-        layers=Memory(capacity=_ENTRIES, clock=clock, weigh=_weight_of_layer),
-        files=Memory(capacity=_ENTRIES, clock=clock, weigh=_weight_of_files),
-        failures=Memory(capacity=_IMAGES, clock=clock, seconds=_FAILURE_SECONDS),
+        tags=Memory(
+            capacity=_CONFIG_BYTES, clock=clock, seconds=settings.tag_seconds, weigh=of_gathered
+        ),
+        images=Memory(capacity=_CONFIG_BYTES, clock=clock, weigh=of_gathered),
+        partial=Memory(
+            capacity=_CONFIG_BYTES, clock=clock, seconds=_FAILURE_SECONDS, weigh=of_gathered
+        ),
+        layers=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_layer),
+        files=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_files),
+        failures=Memory(capacity=_FAILURES, clock=clock, seconds=_FAILURE_SECONDS),
     )
-
-
-def _weight_of_layer(layer: Layer) -> int:
-    return 1 + len(layer.entries)
-
-
-def _weight_of_files(files: Files) -> int:
-    return 1 + len(files.programs.executables) + len(files.programs.links)
 
 
 def judge_by(

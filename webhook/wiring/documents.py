@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from webhook.errors import PolicyError, UsageError
@@ -19,6 +20,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 Namespaces = Callable[[str], Namespace]
 """A namespace by its name."""
 
+_TYPE = ("apiVersion", "kind")
 _BOUNDS = Bounds(bytes=64 << 20, depth=128, nodes=1_000_000)
 """A whole cluster's manifests in one file, CustomResourceDefinitions and all."""
 
@@ -34,7 +36,7 @@ class KubernetesObject:
     @property
     def kind(self) -> str:
         """``Pod``; empty where the object does not say."""
-        return str(self.document.get("kind", ""))
+        return str(self.document.get("kind") or "")
 
     @property
     def name(self) -> str:
@@ -78,15 +80,29 @@ def _bytes(path: Path) -> bytes:
         return stream.read(_BOUNDS.bytes + 1)
 
 
-def _objects(node: Node, file: str) -> Iterator[KubernetesObject]:
+def _objects(
+    node: Node, file: str, within: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[KubernetesObject]:
+    """``within``: what the list around it says of its items."""
     if not isinstance(node.value, dict):
         raise UsageError(f"{file}:{node.line}: is no Kubernetes object")
-    kind, items = node.value.get("kind"), node.value.get("items")
-    if kind is not None and str(kind.value).endswith("List") and items is not None:
+    own = {key: str(node.value[key].value) for key in _TYPE if _says(node.value.get(key))}
+    kind, items = own.get("kind", ""), node.value.get("items")
+    if kind.endswith("List") and items is not None:
+        # Of a DeploymentList the API server leaves out what kind its items are; source:
+        # decodeToList of apimachinery's unstructured scheme.
+        said = {**own, "kind": kind.removesuffix("List")} if kind != "List" else {}
         for item in items.value if isinstance(items.value, list) else ():
-            yield from _objects(item, file)
+            yield from _objects(item, file, said)
         return
-    yield KubernetesObject(document=node.plain(), file=file, line=node.line)
+    document = {**node.plain(), **within, **own}
+    if not document.get("kind"):  # taken for something that creates no pods, it would pass
+        raise UsageError(f"{file}:{node.line}: kind is missing")
+    yield KubernetesObject(document=document, file=file, line=node.line)
+
+
+def _says(node: Node | None) -> bool:
+    return node is not None and bool(node.value)
 
 
 def read_namespaces(path: Path | None) -> Namespaces:

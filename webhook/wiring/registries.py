@@ -29,7 +29,8 @@ def registries(settings: Settings) -> tuple[ImageSource, Transport]:
         default=HostSettings(ca_file=ca_file),
         addresses=AddressRules(
             allow_loopback=settings.allow_loopback,
-            allow=tuple(_network(text) for text in settings.allow_addresses),
+            allow=tuple(map(_network, settings.allow_addresses)),
+            deny=tuple(map(_network, settings.deny_addresses)),
         ),
         proxies=Proxies.parse(
             http=settings.variable("http_proxy"),

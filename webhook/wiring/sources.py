@@ -56,6 +56,10 @@ class Sources:
         """As ``ImageSource.resolve``."""
         return self._of(reference).resolve(reference, deadline)
 
+    def digest(self, reference: Reference, deadline: Deadline) -> str | None:
+        """As ``ImageSource.digest``."""
+        return self._of(reference).digest(reference, deadline)
+
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
     ) -> Document:
@@ -101,6 +105,9 @@ class _Broken:
     error: ImageError
 
     def resolve(self, *_: object) -> Document:
+        raise self.error
+
+    def digest(self, *_: object) -> str | None:
         raise self.error
 
     def document(self, *_: object) -> Document:

@@ -1,0 +1,117 @@
+"""Lanes: each has its threads, all together are bounded, and nobody is kept from leaving."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError, wait
+
+import pytest
+
+from webhook.gather.lanes import Lanes
+
+
+class Gate:
+    """Calls that stay inside until it is opened."""
+
+    def __init__(self):
+        self.open, self.inside, self.order = threading.Event(), 0, []
+        self._lock = threading.Lock()
+
+    def call(self, name=""):
+        with self._lock:
+            self.inside += 1
+            self.order.append(name)
+        assert self.open.wait(10)
+        return name
+
+    def reaches(self, count):
+        """Whether so many come in, and no more."""
+        until = time.monotonic() + 5
+        while self.inside < count and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(0.05)
+        return self.inside == count
+
+
+def fill(lanes, gate, *names):
+    return [lanes.submit(name, lambda name=name: gate.call(name)) for name in names]
+
+
+@pytest.fixture
+def gate():
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+def test_a_lane_has_its_own_threads_and_no_more(gate):
+    lanes = Lanes(each=2, most=10)
+    futures = fill(lanes, gate, *"aaaaabbbbb")
+    assert gate.reaches(4)
+    gate.open.set()
+    assert [future.result(5) for future in futures] == [*"aaaaabbbbb"]
+
+
+def test_all_together_are_bounded(gate):
+    lanes = Lanes(each=2, most=3)
+    futures = fill(lanes, gate, *"aabbccdd")
+    assert gate.reaches(3)
+    gate.open.set()
+    assert not wait(futures, 5).not_done
+
+
+def test_the_spare_ones_are_for_lanes_that_have_none(gate):
+    lanes = Lanes(each=3, most=4, spare=2)
+    futures = fill(lanes, gate, *"aaaaabbcde")
+    assert gate.reaches(6)
+    assert "".join(sorted(gate.order)) == "aaabcd"
+    gate.open.set()
+    assert not wait(futures, 5).not_done
+
+
+def test_lanes_take_turns():
+    lanes, gate = Lanes(each=1, most=1), Gate()
+    futures = fill(lanes, gate, *"xaaabb")
+    gate.open.set()
+    wait(futures, 5)
+    assert "".join(gate.order) == "xababa"
+
+
+def test_what_a_call_raises_is_told_and_the_thread_goes_on():
+    lanes = Lanes(each=1, most=1)
+    bad = lanes.submit("a", lambda: 1 // 0)
+    good = lanes.submit("a", lambda: 1)
+    assert isinstance(bad.exception(5), ZeroDivisionError)
+    assert good.result(5) == 1
+
+
+def test_closing_gives_up_what_was_not_begun(gate):
+    lanes = Lanes(each=1, most=1)
+    begun, waiting = fill(lanes, gate, "a", "a")
+    assert gate.reaches(1)
+    lanes.close()
+    gate.open.set()
+    assert begun.result(5) == "a"
+    with pytest.raises(CancelledError):
+        waiting.result(5)
+
+
+def test_threads_end_with_the_work():
+    before = threading.active_count()
+    lanes = Lanes(each=4, most=4)
+    wait([lanes.submit("a", lambda: None) for _ in range(20)], 5)
+    until = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.005)
+    assert threading.active_count() == before
+
+
+def test_a_call_without_end_does_not_keep_the_process():
+    program = (
+        "import time; from webhook.gather.lanes import Lanes;"
+        "Lanes(1, 1).submit('a', lambda: time.sleep(60))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=10)
