@@ -2,12 +2,13 @@
 # The first target that needs it creates .venv from requirements-dev.lock (hashes checked).
 
 PYTHON ?= python3
+TRUTH  ?= 20000
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test check bench fmt docs lock clean
+.PHONY: help demo demo-cluster test truth check bench fmt docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ test: $(STAMP) ## run every test; with Go (or KUBEBUILDER_ASSETS) through a real
 		echo "no Go and no KUBEBUILDER_ASSETS: the tests that need a Kubernetes API server are skipped"; \
 	fi
 	@$(BIN)/python -m pytest
+
+truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for fewer inputs)
+	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -q tests/oracles
 
 check: $(STAMP) ## lint, formatting, types, layering
 	$(BIN)/ruff check

@@ -72,7 +72,11 @@ def play(screen: Screen, ask: Ask, registry: str) -> list[str]:
         screen.title(f"Namespace {namespace.name}, {namespace.about}")
         for sample in scene.SCENES:
             screen.command(f"kubectl -n {namespace.name} create -f {sample.name}.yaml")
-            answer = ask(scene.pod(sample, registry), namespace.name)
+            try:
+                answer = ask(scene.pod(sample, registry), namespace.name)
+            except (OSError, RuntimeError) as error:
+                wrong.append(f"{sample.name} in {namespace.name}: no answer ({error})")
+                continue
             screen.answer(answer, audit=namespace.faulty is scene.Outcome.QUIET)
             expected = scene.expected(sample, namespace)
             if answer.outcome is not expected:

@@ -45,7 +45,7 @@ LIMITS = """\
 
 What reading one image may cost, made from `webhook/limits.py` by `make docs`. An image that
 crosses one has the finding `limit`, which fails whatever `onUnknown` says: it was read far enough
-to prove it.
+to prove it. `--limit NAME=VALUE` sets one, as `--limit layers=600 --limit unpacked_bytes=40Gi`.
 
 | limit | by default | what it bounds |
 |---|---|---|

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import demo.__main__
 from demo import scene
 from demo.audience import as_kubectl_shows
 from demo.scene import Outcome
+from demo.screen import Screen
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +60,19 @@ def test_an_unexpected_answer_fails(tmp_path):
     seen = play("--policies", str(tmp_path))
     assert seen.returncode == 1
     assert "Not as expected: node-as-root in prod: let in, not refused" in seen.stdout
+
+
+def test_no_answer_is_told(capsys):
+    """A slimgate that ends in the middle is a bad ending with its log, not a stack trace."""
+
+    def gone(*_):
+        raise ConnectionResetError("closed")
+
+    wrong = demo.__main__.play(Screen(), gone, "registry.example")
+
+    assert len(wrong) == 12
+    assert wrong[0] == "node-as-root in prod: no answer (closed)"
+    assert "node-as-root.yaml" in capsys.readouterr().out
 
 
 def test_the_warning_policy_asks_what_the_enforcing_one_asks():

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.cli.conftest import one_line
-from tests.support import forge
+from tests.support import forge, samples
 from tests.support.registry import Registry, stall, status
 from tests.support.samples import SAMPLES
 
@@ -348,10 +348,61 @@ def test_baseline(slimgate, layout):
     assert same.decisions[0]["allowed"] is True
 
 
+def test_a_baseline_hides_nothing_new(slimgate, file):
+    """What was denied by the config alone is accepted; the shell behind it was never asked for."""
+    images = {
+        "app:1": samples.distroless(user="0"),
+        "app:2": samples.distroless(samples.program("bin/sh"), user="0"),
+    }
+    with Registry(images) as registry:
+        yesterday = slimgate("check", f"{registry.host}/app:1", "-o", "json")
+        known = file("baseline.json", yesterday.out)
+        today = slimgate("check", f"{registry.host}/app:2", "--baseline", known, "-o", "json")
+
+    assert (yesterday.code, today.code) == (1, 1)
+    assert [one["check"] for one in today.decisions[0]["findings"]] == ["noShell"]
+
+
+def test_a_shells_list_of_manifests(slimgate, file):
+    """``-f *.yaml``; without -f the same name is an image's."""
+    pod = "{apiVersion: v1, kind: Pod, metadata: {name: %s}, spec: {containers: []}}"
+    for name in ("a", "b"):
+        file(f"{name}.yaml", pod % name)
+    container = "{name: c, image: '127.0.0.1:1/x', securityContext: {runAsUser: 0}}"
+    file("c.yaml", (pod % "c").replace("[]", f"[{container}]"))
+
+    ran = slimgate("check", "-f", "a.yaml", "b.yaml", "c.yaml", "-o", "json")
+
+    assert ran.code == 1
+    assert [one["workload"] for one in ran.decisions] == ["Pod/c"]
+
+
+def test_limits_are_settings(slimgate, layout):
+    """Each of them: here one that every image crosses."""
+    ran = slimgate("check", layout("distroless"), "--limit", "layers=1", "-o", "json")
+
+    assert ran.code == 1
+    assert ran.decisions[0]["findings"][0]["reason"] == "limit"
+
+
+def test_says_why_checks_were_not_asked(slimgate):
+    """``--all`` does not help where there is nothing to read."""
+    out = slimgate("check", "oci:missing").out
+
+    assert "not asked, the image could not be read: nonRoot, noShell" in out
+    assert "--all" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         pytest.param(["check"], "Usage: slimgate check", id="nothing to check"),
+        pytest.param(["check", "-f", "-", "-f", "-"], "only once", id="manifests on one input"),
+        pytest.param(
+            ["check", "docker-archive:-:app", "-f", "-"],
+            "only once",
+            id="image and manifest on one",
+        ),
         pytest.param(["check", "x", "--wrong"], "No such option", id="unknown option"),
         pytest.param(["chekc", "x"], "No such command", id="unknown command"),
         pytest.param(["check", "x", "-o", "yaml"], "'yaml' is not one of", id="unknown format"),
@@ -359,6 +410,9 @@ def test_baseline(slimgate, layout):
         pytest.param(["check", "x", "--platform", "amd64"], "is no platform", id="platform"),
         pytest.param(["check", "x", "--timeout", "soon"], "is no duration", id="duration"),
         pytest.param(["check", "x", "--timeout", "0s"], "is no duration", id="no time at all"),
+        pytest.param(["check", "x", "--limit", "layer=1"], "is no limit: there are", id="limit"),
+        pytest.param(["check", "x", "--limit", "layers=many"], "layers: ", id="limit's value"),
+        pytest.param(["check", "x", "--limit", "layers=0"], "more than none", id="limit of none"),
         pytest.param(["check", "x", "--namespace-label", "a"], "is no label", id="label"),
         pytest.param(["check", "x", "--ca-file", "no.pem"], "does not exist", id="no CA"),
         pytest.param(["inspect"], "Usage: slimgate inspect", id="nothing to inspect"),

@@ -52,6 +52,14 @@ def test_text_golden(slimgate, layout, snapshot):
     assert slimgate("inspect", layout(STORIES["alpine-app"].image)).out == snapshot
 
 
+def test_a_user_who_would_not_start(slimgate, layout):
+    """Said once, and no head over layers that are not there."""
+    out = slimgate("inspect", layout(forge.image(user="nobody"))).out
+
+    assert 'user         would not start: User "nobody" is a name' in out
+    assert "\nlayers " not in out
+
+
 def test_index(slimgate, layout):
     """Out of an index linux/amd64 is taken, or what --platform says."""
     both = forge.index(
@@ -84,7 +92,9 @@ def test_no_such_platform(slimgate, layout, index, arguments):
     ran = slimgate("inspect", layout(index), *arguments)
 
     assert ran.code == 2
-    assert "linux/arm64, linux/s390x" in one_line(ran.err)
+    says = one_line(ran.err)
+    assert "linux/arm64, linux/s390x; choose one of these by --platform" in says
+    assert "localhost" not in says  # what it is called inside is nobody's registry
 
 
 @pytest.mark.parametrize(

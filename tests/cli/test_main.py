@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import one_line
 from tests.support.registry import Fault, Registry
 from webhook import __version__
 from webhook.cli.main import COMMANDS
@@ -126,6 +127,40 @@ def test_a_closed_pipe_is_no_trace(layout, tmp_path):
     )  # fmt: skip
 
     assert (ran.stdout, ran.stderr) == ("{", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("oci:distroless >&-", 0), ("oci:distroless 2>&-", 0), ("-f - <&-", 2)]
+)
+def test_closed_streams(layout, tmp_path, arguments, code):
+    """The verdict stands: Python's own end, 1, would say that a pod is denied."""
+    layout("distroless")
+
+    ran = subprocess.run(
+        f"{' '.join(PROGRAM)} check {arguments}", shell=True, capture_output=True, text=True,
+        check=False, cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stderr) == (code, "")
+
+
+def test_a_full_disk_is_no_trace(layout, tmp_path):
+    """And no verdict."""
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*PROGRAM, "check", layout("distroless")], stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False, cwd=tmp_path, timeout=60,
+        )  # fmt: skip
+
+    assert ran.returncode == 74
+    assert "No space left" in one_line(ran.stderr)
+
+
+def test_a_dumb_terminal_sees_the_answer_alone(layout, tmp_path):
+    """No bars, which it would keep as empty lines."""
+    shown = _on_a_terminal(["check", layout("distroless")], tmp_path, TERM="dumb")
+
+    assert shown.startswith("✓ passed")
 
 
 def test_a_locale_without_the_characters(layout, tmp_path):

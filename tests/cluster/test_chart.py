@@ -110,6 +110,13 @@ def test_schema_refuses(helm, values):
     assert "values don't meet the specifications of the schema" in done.stderr
 
 
+def test_refuses_two_policies_in_one_file(helm):
+    """One of them would disappear silently."""
+    values = {**NEEDED, "policies": {"extra": {"nonroot.yaml": "kind: ImagePolicy"}}}
+    done = helm("template", "slimgate", values=values)
+    assert "nonroot.yaml is a shipped policy's file" in done.stderr
+
+
 def test_serve_understands_its_arguments(rendered):
     """Each option that the Deployment gives is one that ``slimgate serve`` has."""
     registries = {
@@ -117,11 +124,12 @@ def test_serve_understands_its_arguments(rendered):
         "caConfigMap": "c",
         "plainHttp": ["r:5000"],
         "allowAddresses": ["10.0.0.0/8"],
+        "denyAddresses": ["10.96.0.0/12"],
     }
     command, *options = container(rendered(registries=registries, auditOnly=True))["args"]
     known = {name for one in serve.command.params for name in one.opts}
     assert command == "serve"
-    assert len(options) == 11
+    assert len(options) == 12
     assert {one.partition("=")[0] for one in options} <= known
 
 

@@ -78,6 +78,20 @@ def test_accept(before, now, left):
     assert after.allowed is not bool(left)
 
 
+@pytest.mark.parametrize("unasked", [(), ("noShell",)])
+def test_an_image_that_cannot_be_read_is_not_accepted(unasked):
+    """What is new may be in it; its other failures were seen, and are."""
+    broken = replace(UNREACHABLE, result="fail", reason="malformed")
+    known = _baseline(judgement(findings=(ROOT, broken)))
+
+    after = baseline.accept(
+        judgement(findings=(ROOT, broken), unasked=unasked), OnUnknown.DENY, known
+    )
+
+    assert after.findings == ((broken,) if unasked else ())
+    assert after.allowed is not bool(unasked)
+
+
 def test_warnings_go_with_their_findings():
     """What is accepted does not warn either."""
     warned = judgement(action=Action.WARN, findings=(SHELL, ROOT), warned=(SHELL, ROOT))

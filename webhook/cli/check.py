@@ -21,12 +21,14 @@ from webhook.gather.source import Images
 from webhook.image.platform import Platform
 from webhook.judge.policy import Namespace, Policy
 from webhook.limits import Deadline
+from webhook.registry.archive import is_archive
 from webhook.report import baseline, text
 from webhook.report.entry import Entry, fails
 from webhook.settings import Settings
 from webhook.wiring import NAME_LABEL, read_policies, today
 
 PASSED, DENIED, UNSURE = 0, 1, 2
+_MANIFESTS = (".yaml", ".yml", ".json")
 _DEFAULT_POLICY = "distroless-nonroot"
 
 
@@ -69,7 +71,7 @@ class Question:
     type=MANIFEST,
     multiple=True,
     metavar="MANIFEST",
-    help="A file of Kubernetes objects; - reads standard input. Repeatable.",
+    help="Files of Kubernetes objects (k8s/*.yaml); - reads standard input. Repeatable.",
 )
 @option(
     "--policy",
@@ -92,11 +94,14 @@ class Question:
     "platforms",
     type=PlatformType(),
     multiple=True,
-    help="Judge the image for this platform alone. Repeatable. Default: all of linux.",
+    help="Judge for nodes of this platform alone. Repeatable. Default: all of linux.",
 )
 @option("--all", "thorough", is_flag=True, help="Ask every check, even if one has denied already.")
 @option(
-    "--baseline", "accepted", type=FILE, help="An earlier -o json: the failures in it are accepted."
+    "--baseline",
+    "accepted",
+    type=FILE,
+    help="An earlier --all -o json: the failures in it are accepted. Implies --all.",
 )
 @option(
     "-o",
@@ -111,8 +116,8 @@ class Question:
 def command(
     ctx: click.Context,
     *,
-    images: tuple[str, ...],
-    manifests: tuple[Path, ...],
+    images: Sequence[str],
+    manifests: Sequence[Path],
     policies: tuple[str, ...],
     labels: tuple[tuple[str, str], ...],
     platforms: tuple[Platform, ...],
@@ -123,9 +128,15 @@ def command(
 ) -> None:
     """Judge images, or the pods of manifests, by policies.
 
-    An IMAGE is written registry/name:tag, oci:FOLDER[:ref], oci-archive:FILE[:ref] or
-    docker-archive:FILE[:ref]. Deployments, Jobs and the like are judged as the pods they create.
-    Without --namespace-label a policy's namespaceSelector is not asked.
+    \b
+    IMAGE is one of
+      registry/name:tag            or name@sha256:…, or both
+      oci:FOLDER[:ref]
+      oci-archive:FILE[:ref]       - for FILE reads standard input
+      docker-archive:FILE[:ref]    likewise: what docker save writes
+
+    Deployments, Jobs and the like are judged as the pods they create. Without --namespace-label
+    a policy's namespaceSelector is not asked.
 
     \b
     Examples:
@@ -140,12 +151,16 @@ def command(
     """  # noqa: D301 - click's mark for lines that are not wrapped
     if not images and not manifests:
         raise click.UsageError("name an image, or a manifest with -f")
+    images, manifests = _told_apart(images, manifests)
+    if _readers_of_standard_input(images, manifests) > 1:
+        raise click.UsageError("standard input can be read only once")
     question = Question(
         policies=read_policies(policies, select=bool(labels)),
         labels=dict(labels),
         today=today(),
         deadline=deadline(settings),
-        thorough=thorough,
+        # What a failure that is accepted kept from being asked may be new.
+        thorough=thorough or accepted is not None,
         accepted=baseline.read(accepted.read_bytes(), str(accepted)) if accepted else frozenset(),
     )
     with reading(settings) as wired:
@@ -156,6 +171,22 @@ def command(
         entries = [*_entries(asked, question, wired.images)]
     _write(entries, output)
     ctx.exit(exit_code(entries))
+
+
+def _told_apart(
+    arguments: Sequence[str], manifests: Sequence[Path]
+) -> tuple[Sequence[str], Sequence[Path]]:
+    """Images and manifests: a shell makes ``-f a.yaml b.yaml`` of ``-f *.yaml``."""
+    if not manifests:
+        return arguments, manifests
+    more = [name for name in arguments if name.endswith(_MANIFESTS) and Path(name).is_file()]
+    images = [name for name in arguments if name not in more]
+    return images, [*manifests, *map(Path, more)]
+
+
+def _readers_of_standard_input(images: Iterable[str], manifests: Iterable[Path]) -> int:
+    archives = (image.split(":")[1] for image in images if is_archive(image))
+    return [*archives, *map(str, manifests)].count("-")
 
 
 def exit_code(entries: Sequence[Entry]) -> int:

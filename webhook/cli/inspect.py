@@ -41,8 +41,12 @@ def command(
 ) -> None:
     """Show what is known of an image: its user, layers, shells, tools, and what is wrong with it.
 
-    IMAGE is written registry/name:tag, oci:FOLDER[:ref], oci-archive:FILE[:ref] or
-    docker-archive:FILE[:ref].
+    \b
+    IMAGE is one of
+      registry/name:tag            or name@sha256:…, or both
+      oci:FOLDER[:ref]
+      oci-archive:FILE[:ref]       - for FILE reads standard input
+      docker-archive:FILE[:ref]    likewise: what docker save writes
 
     \b
     Examples:

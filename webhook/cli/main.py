@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
@@ -23,6 +24,8 @@ from webhook.errors import ImageError, SlimgateError
 USAGE = 64
 """Wrong usage: EX_USAGE of sysexits.h. click's own 2 is taken: it means unknown."""
 _BUG, _INTERRUPTED, _PIPE_CLOSED = 70, 130, 141
+_NOT_WRITTEN = 74
+"""EX_IOERR: the disk is full, or the terminal gone."""
 
 COMMANDS: Mapping[str, str] = {
     "check": "Judge images, or the pods of manifests, by policies.",
@@ -76,8 +79,8 @@ def slimgate() -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        _never_fails_to_encode(stream)
+    sys.stdin = _opened(sys.stdin, "r")
+    sys.stdout, sys.stderr = _opened(sys.stdout, "w"), _opened(sys.stderr, "w")
     _leave(run(argv))
 
 
@@ -92,8 +95,7 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a code for
     except click.Abort:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough (head, less). Without this the exit would write again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # the reader has seen enough (head, less)
         return _PIPE_CLOSED
     except ImageError as error:
         complain(f"{error.reason}: {error.detail}; {error.remedy}")
@@ -101,6 +103,10 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a code for
     except SlimgateError as error:
         complain(str(error))
         return USAGE
+    except OSError as error:  # a full disk under the report: all that is read has its own error
+        complain(str(error))
+        _write_no_more()
+        return _NOT_WRITTEN
     except Exception as error:  # noqa: BLE001 - Python's own exit code would say: a pod is denied
         sys.excepthook(type(error), error, error.__traceback__)
         return _BUG
@@ -126,6 +132,16 @@ def _leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _never_fails_to_encode(stream: TextIO) -> None:
-    """A locale that lacks a character shows it escaped."""
-    stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+def _opened(stream: TextIO | None, mode: str) -> TextIO:
+    """The stream; one that the caller closed (``>&-``) is empty, and swallows what is written.
+
+    A locale that lacks a character shows it escaped.
+    """
+    found: Any = Path(os.devnull).open(mode) if stream is None else stream  # noqa: SIM115
+    found.reconfigure(errors="backslashreplace")
+    return cast("TextIO", found)
+
+
+def _write_no_more() -> None:
+    """Have the exit, which writes what is left, write it nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

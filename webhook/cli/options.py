@@ -17,8 +17,9 @@ import click
 from webhook import __version__
 from webhook.errors import UsageError
 from webhook.image.platform import Platform
-from webhook.limits import Deadline
-from webhook.settings import Settings, environment
+from webhook.image.quantity import Quantity
+from webhook.limits import Deadline, Limits
+from webhook.settings import Settings, environment, home
 
 Command = Callable[..., Any]
 
@@ -45,6 +46,30 @@ class Duration(click.ParamType[float]):
         if not seconds:
             self.fail(f"{value!r} is no duration: write seconds, or 30s, 5m, 1h", param, ctx)
         return seconds
+
+
+class LimitType(click.ParamType[tuple[str, int]]):
+    """``layers=600``, ``unpacked_bytes=40Gi``."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """A field of ``Limits`` and what it shall be, more than none."""
+        if isinstance(value, tuple):
+            return value
+        name, _, text = value.partition("=")
+        if name not in Limits.__dataclass_fields__:
+            names = ", ".join(Limits.__dataclass_fields__)
+            self.fail(f"{name!r} is no limit: there are {names}", param, ctx)
+        try:
+            count = int(Quantity.parse(text))
+        except ValueError as error:
+            self.fail(f"{name}: {error}", param, ctx)
+        if count < 1:
+            self.fail(f"{name}: must be more than none", param, ctx)
+        return name, count
 
 
 class PlatformType(click.ParamType[Platform]):
@@ -84,6 +109,7 @@ def reads_images(command: Command) -> Command:
         ca_file: Path | None,
         plain_http: tuple[str, ...],
         authfile: Path | None,
+        limits: tuple[tuple[str, int], ...],
         quiet: bool,
         verbose: bool,
         **rest: Any,
@@ -93,10 +119,11 @@ def reads_images(command: Command) -> Command:
             ca_file=ca_file,
             plain_http=plain_http,
             authfile=authfile,
+            limits=Limits(**dict(limits)),
             quiet=quiet,
             verbose=verbose,
             environ=environment(),
-            home=Path.home(),
+            home=home(),
         )
         return command(*arguments, settings=settings, **rest)
 
@@ -125,6 +152,13 @@ _READING = (
         "--authfile",
         type=FILE,
         help="Credentials: a docker config.json. Default: where docker and podman keep theirs.",
+    ),
+    option(
+        "--limit",
+        "limits",
+        type=LimitType(),
+        multiple=True,
+        help="What an image may cost: layers=600 (docs/limits.md names all). Repeatable.",
     ),
     option("--quiet", "-q", is_flag=True, help="No progress, no notes: the answer alone."),
     option("--verbose", "-v", is_flag=True, help="Say on standard error what is read."),

@@ -30,7 +30,9 @@ def reading(settings: Settings) -> Iterator[Wired]:
     elif settings.verbose:
         shown = progress.lines(sys.stderr)
     else:
-        shown = progress.bars(sys.stderr) if sys.stderr.isatty() else progress.nothing()
+        # A terminal that cannot move its cursor would keep an empty line of each bar.
+        moves = sys.stderr.isatty() and settings.variable("term") != "dumb"
+        shown = progress.bars(sys.stderr) if moves else progress.nothing()
     with shown as observe, closing(build(settings, observe)) as wired:
         yield wired
 
@@ -48,7 +50,7 @@ def manifest_and_config(
         reference=reference, os=wanted.os, architectures=frozenset({wanted.architecture})
     )
     gathered = wired.images.configs([request], deadline)[request]
-    chosen = _choose(gathered, reference, platform)
+    chosen = _choose(gathered, platform)
     if isinstance(chosen, Unread):
         raise chosen.error
     return request, chosen
@@ -83,15 +85,15 @@ def layers_of(
     return layers
 
 
-def _choose(
-    gathered: Gathered, reference: Reference, platform: Platform | None
-) -> ImageFacts | Unread:
+def _choose(gathered: Gathered, platform: Platform | None) -> ImageFacts | Unread:
     if len(gathered) == 1 and (platform is None or gathered[0].platform in {None, platform}):
         return gathered[0]
     for item in gathered:
         if item.platform == (platform or DEFAULT):
             return item
     names = ", ".join(str(item.platform) for item in gathered)
-    raise NotFound(
-        f"{reference} has no image for {platform or DEFAULT}; choose by --platform: {names}"
-    )
+    raise _NoSuchPlatform(f"there is no image for {platform or DEFAULT}, but for: {names}")
+
+
+class _NoSuchPlatform(NotFound):
+    remedy = "choose one of these by --platform"

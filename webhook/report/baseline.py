@@ -1,7 +1,7 @@
 """A baseline: the JSON of an earlier run, whose failures are accepted in this one.
 
 So a team can switch a policy on today and be stopped only by what is new. What was unknown is
-not accepted: nobody has seen it yet.
+not accepted, and no image that could not be read: nobody has seen yet what is in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import msgspec
 
+from webhook.checks.check import Finding
 from webhook.errors import UsageError
+from webhook.evaluate import IMAGE
 from webhook.judge.decision import Judgement, OnUnknown
 from webhook.judge.judge import denies
 from webhook.report.entry import identity
@@ -48,7 +50,9 @@ def accept(judgement: Judgement, on_unknown: OnUnknown, baseline: Baseline) -> J
     new = tuple(
         finding
         for finding in judgement.findings
-        if finding.result == "unknown" or identity(judgement, finding) not in baseline
+        if finding.result == "unknown"
+        or _hides(judgement, finding)
+        or identity(judgement, finding) not in baseline
     )
     return replace(
         judgement,
@@ -56,3 +60,8 @@ def accept(judgement: Judgement, on_unknown: OnUnknown, baseline: Baseline) -> J
         warned=tuple(finding for finding in judgement.warned if finding in new),
         allowed=not any(denies(finding, judgement.action, on_unknown) for finding in new),
     )
+
+
+def _hides(judgement: Judgement, finding: Finding) -> bool:
+    """Whether it kept checks from being asked: what is new may lie behind it."""
+    return finding.check == IMAGE and bool(judgement.unasked)

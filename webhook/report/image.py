@@ -49,10 +49,10 @@ def _row(label: str, *body: Span) -> Line:
 
 def _user(user: User) -> Iterator[Span]:
     style: Style = "good" if user.root is False else "bad"
-    if user.uid is None:
-        yield style, "would not start"
-    else:
-        yield style, f"root (uid {user.uid})" if user.root else f"uid {user.uid}, gid {user.gid}"
+    if user.uid is None:  # its reason says so, in full
+        yield style, user.reason
+        return
+    yield style, f"root (uid {user.uid})" if user.root else f"uid {user.uid}, gid {user.gid}"
     yield "", f": {user.reason}"
 
 
@@ -74,6 +74,8 @@ def _size(facts: ImageFacts) -> str:
 
 
 def _layers(facts: ImageFacts) -> Iterator[Line]:
+    if not facts.layers:
+        return
     yield Line()
     yield Line((("strong", f"{'layers':<25}{'compressed':>11}{'unpacked':>11}"),))
     largest = max(facts.files.unpacked, default=0)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from webhook.checks.check import Finding
+from webhook.evaluate import IMAGE
+from webhook.judge.decision import Judgement
 from webhook.judge.message import image_of, where
 from webhook.report.entry import Entry, Outcome, by_tag, outcome, subject
 from webhook.report.page import Line, Span, Style
@@ -55,7 +57,13 @@ def _decision(entry: Entry) -> Iterator[Line]:
         yield _indented(("dim", f"excepted  {excepted}"))
     if judgement.unasked:
         skipped = ", ".join(judgement.unasked)
-        yield _indented(("dim", f"not asked, the answer was no already (--all asks): {skipped}"))
+        yield _indented(("dim", f"not asked, {_why_not(judgement)}: {skipped}"))
+
+
+def _why_not(judgement: Judgement) -> str:
+    if any(finding.check == IMAGE for finding in judgement.findings):
+        return "the image could not be read"
+    return "the answer was no already (--all asks)"
 
 
 def _place(entry: Entry) -> str:
@@ -81,7 +89,7 @@ def _indented(*spans: Span) -> Line:
 
 def _summary(entries: Sequence[Entry]) -> Line:
     if not entries:
-        return Line((("unsure", "no policy applied: nothing was judged"),))
+        return Line((("unsure", "nothing was judged: no policy applied, or nothing creates pods"),))
     counts = Counter(outcome(entry.judgement) for entry in entries)
     parts: tuple[Span, ...] = tuple(
         (style, f"  {counts[word]} {word}") for word, style in _STYLES.items() if counts[word]
