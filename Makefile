@@ -43,8 +43,9 @@ fmt: $(STAMP) ## format, and apply the fixes ruff is sure of
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.md, limits.md)
+docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.md, limits.md, catalogue.md)
 	$(BIN)/python -m scripts.docs
+	$(BIN)/python -m tests.catalogue.page
 
 lock: ## resolve the dependencies again; the locks hold hashes and no addresses
 	PYTHON="$(PYTHON)" scripts/lock

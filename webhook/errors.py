@@ -177,4 +177,4 @@ class DeadlineExceeded(ImageUnknown):
     """It was not finished in time; it may be, on the next try."""
 
     reason = "deadline"
-    remedy = "try again in a few seconds: reading goes on in the background"
+    remedy = "try again: the webhook reads on meanwhile; a command can be given a longer --timeout"

@@ -221,7 +221,7 @@ CASES = (
         indexed((ARM_BAD, AMD64), (ARM, "linux/arm64")),
         "the config's: arm64",
         "the entry's counts",
-        f"linux/arm64: {SHELL}; linux/arm64: {FINE}",
+        f"linux/amd64: {SHELL}, runnable architecture; linux/arm64: {FINE}",
     ),
     Case(
         "33g the os in capitals", indexed((BAD, "Linux/amd64")), "none fits", "it is linux", SHELL
@@ -246,7 +246,6 @@ CASES = (
         "amd64 nodes take it, and cannot start it",
         DOES_NOT_START,
         nodes=(AMD64,),
-        bug="runnable knows the config's platform only, not the node's",
     ),
     Case(
         "33m no index, and no other node",
@@ -255,7 +254,7 @@ CASES = (
         "amd64 nodes take it, and cannot start it",
         DOES_NOT_START,
         nodes=(AMD64,),
-        bug="runnable knows the config's platform only, not the node's",
+        bug="the checks are not told which nodes there are",
     ),
     Case(
         "34 attestations only",

@@ -164,7 +164,7 @@ CASES = (
         "it cannot be started",
         "ld-linux-x86-64.so.2 /bin/sh starts it",
         SHELL,
-        bug="what has no x bit is not looked at",
+        bug="declared in docs/checks.md: what has no x bit is not looked at",
     ),
     Case(
         "83d made executable by a hard link's entry",
@@ -193,7 +193,7 @@ CASES = (
         "clean",
         "a package manager",
         manager("/app/helper", "content"),
-        bug="package managers are known by path and link only",
+        bug="declared in docs/checks.md: package managers are known by path and link only",
     ),
     Case(
         "84d gcc-14-base without gcc",

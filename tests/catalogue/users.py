@@ -225,7 +225,6 @@ CASES = (
         "non-root",
         CANNOT,
         NOBODY,
-        bug="nonRoot takes a number without looking at /etc/passwd",
     ),
     Case(
         "20i passwd is a hard link",

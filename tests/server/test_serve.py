@@ -264,6 +264,8 @@ def _children(pid):
     [
         pytest.param({"listen": "nowhere"}, "HOST:PORT", id="no port"),
         pytest.param({"listen": "x", "cert": "c", "key": "k"}, "HOST:PORT", id="nor here"),
+        pytest.param({"listen": "127.0.0.1:65536"}, "HOST:PORT", id="no such port"),
+        pytest.param({"listen": "192.0.2.1:1"}, "192.0.2.1:1: ", id="not this machine's"),
         pytest.param({"metrics": "127.0.0.1:x"}, "HOST:PORT", id="a port that is none"),
         pytest.param({"cert": "c"}, "certificate needs its key", id="no key"),
         pytest.param({"cert": "/none", "key": "/none"}, "No such file", id="no such file"),

@@ -11,7 +11,7 @@ What it flags
     The executable front ends: apk, apt, apt-get, dpkg, rpm, dnf, microdnf, yum, zypper, pacman,
     pip, npm, yarn, gem, conda, … by path or by a link to one.
     Not flagged: a package database alone. Distroless and apko images carry one for scanners,
-    and that is good.
+    and that is good. Nor a manager under another name: its content is not looked at.
 
 Remedy
     Install in a build stage and copy only the result (site-packages, node_modules, the binary)

@@ -12,7 +12,9 @@ What it flags
     Every executable that is a shell by its path (sh, bash, ash, dash, zsh, ksh, fish, busybox,
     toybox, … in any folder), by a symbolic or hard link to one, or by its content: a busybox
     that was renamed is found all the same. Links are listed with the file they lead to.
-    Not flagged: a text file named sh that nobody can execute, and interpreters such as python.
+    Not flagged: a file that has no x bit, even a real shell, which could still be started
+    through the dynamic loader (/lib64/ld-linux-x86-64.so.2 /sh); and interpreters such as
+    python.
 
 Remedy
     Build in one stage and copy the result into a distroless base in a second one

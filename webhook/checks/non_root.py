@@ -91,10 +91,14 @@ def _by_image(subject: Subject, user: User) -> Iterator[Finding]:
 
 
 def _user(subject: Subject) -> User:
-    """The image's user; only a name has to be looked up in the layers' ``/etc/passwd``."""
+    """The image's user; only a name has to be looked up in the layers' ``/etc/passwd``.
+
+    A number's look-up decides nothing but whether it can be done: a ``passwd`` that containerd
+    cannot read keeps the container from starting. It is told where the layers were read anyway.
+    """
     declared = subject.image.config.user
     uid, name = image_user(declared)
-    if uid is None and name:
+    if (uid is None and name) or subject.image.contents is not None:
         return subject.image.files.user
     return resolve(declared, None)
 

@@ -34,6 +34,7 @@ from collections.abc import Iterator
 from webhook.checks.check import Check, Finding, Options, Subject
 from webhook.image.config import ImageConfig
 from webhook.image.lookup import Hidden, Obstacle, Root
+from webhook.image.platform import runs
 from webhook.pod import Container, ContainerKind
 
 NAME = "runnable"
@@ -56,6 +57,7 @@ def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
     container = subject.container
     if container.kind is ContainerKind.VOLUME or subject.windows:
         return
+    yield from _landing(subject)
     config = subject.image.config
     path = _path(container, config)
     cwd = posixpath.join("/", container.working_dir or config.working_dir)
@@ -81,6 +83,17 @@ def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
                 f'the {hook.where} runs "{word}", which {obstacle.detail}',
                 "use httpGet, tcpSocket, grpc or sleep, or a program that the image has",
             )
+
+
+def _landing(subject: Subject) -> Iterator[Finding]:
+    """Where the pod says what it can land on, the image has to be for one of that."""
+    wanted, platform = subject.workload.architectures, subject.image.platform
+    if wanted is not None and not any(runs(platform, one) for one in wanted):
+        yield _finding(
+            "architecture",
+            f"it is for {platform}, and the pod can only land on {', '.join(sorted(wanted))}",
+            "publish the image for that platform, or change the pod's node selector",
+        )
 
 
 def _command(container: Container, config: ImageConfig, root: Root) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ class _Opener:
         """Facts without files, one item per platform."""
         parsed = parse_manifest(top.body, top.media_type, self.limits)
         if isinstance(parsed, Manifest):
-            return (self._facts(top.digest, parsed),)
+            return (self._facts(top.digest, parsed, None),)
         entries = landing(
             tuple(self._entries(parsed, self.limits.index_depth, [self.limits.index_entries])),
             os=self.request.os,
@@ -81,11 +81,14 @@ class _Opener:
             parsed = parse_manifest(document.body, document.media_type, self.limits)
             if isinstance(parsed, Index):
                 raise Malformed(f"{entry.digest} is an index where the index names a manifest")
-            return self._facts(document.digest, parsed)
+            return self._facts(document.digest, parsed, entry.platform)
         except ImageError as error:
             return Unread(error=error, platform=entry.platform, digest=self.digest)
 
-    def _facts(self, manifest_digest: str, manifest: Manifest) -> ImageFacts:
+    def _facts(
+        self, manifest_digest: str, manifest: Manifest, chosen: Platform | None
+    ) -> ImageFacts:
+        """``chosen`` is the platform by which nodes choose the entry, whatever its config says."""
         blob = self.source.blob(self.request.reference, manifest.config, self.deadline)
         body = verified(blob, manifest.config, self.limits.config_bytes)
         config = parse_config(body, manifest.config.digest, self.limits)
@@ -93,7 +96,7 @@ class _Opener:
             reference=str(self.request.reference),
             digest=self.digest,
             manifest_digest=manifest_digest,
-            platform=config.platform,
+            platform=chosen or config.platform,
             config=config,
             layers=layer_refs(manifest, config),
         )

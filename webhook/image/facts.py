@@ -133,6 +133,7 @@ class ImageFacts:
     """What the reference resolves to: the index's digest, if it is one."""
     manifest_digest: str
     platform: Platform
+    """By the index where there is one, for nodes choose by it; else by the config."""
     config: ImageConfig
     layers: tuple[LayerRef, ...]
     problems: tuple[Problem, ...] = ()

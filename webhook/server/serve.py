@@ -39,6 +39,7 @@ THREADS = 8
 KEEP_ALIVE = 100
 """Seconds; longer than the 90 after which the API server lets go of an idle connection, so
 that it never sends a review on one that we are closing."""
+_LAST_PORT = 65_535
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for gunicorn's heartbeat, which it unlinks at once
 
 
@@ -65,8 +66,9 @@ def serve(build: Build, serving: Serving) -> None:
         SystemExit: at the end; 0 after a signal.
     """
     host, _ = _address(serving.listen)
+    _bound(serving.listen).close()  # gunicorn binds it again; its own complaint is a longer one
     with _certificate(serving, host) as (cert, key):
-        _Gunicorn(build, serving, _tls(cert, key), _probes(serving.metrics)).run()
+        _Gunicorn(build, serving, _tls(cert, key), _plain(serving)).run()
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -139,10 +141,12 @@ def _tls(cert: Path, key: Path) -> ReloadingContext:
         raise UsageError(f"{cert}, {key}: no certificate with its key: {error}") from error
 
 
-def _probes(address: str | None) -> socket.socket | None:
-    """Bound here, in the parent, so that an address in use ends the start."""
-    if address is None:
-        return None
+def _plain(serving: Serving) -> socket.socket | None:
+    """The second port, bound in the parent: an address in use ends the start, not a worker."""
+    return None if serving.metrics is None else _bound(serving.metrics)
+
+
+def _bound(address: str) -> socket.socket:
     host, port = _address(address)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -153,7 +157,7 @@ def _probes(address: str | None) -> socket.socket | None:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdecimal():
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > _LAST_PORT:
         raise UsageError(f"{text!r}: must be HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
