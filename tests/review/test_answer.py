@@ -65,7 +65,13 @@ def test_allowed():
         "decision": "allow",
         "policies": "distroless",
         "images": "app:1@sha256:" + "cd" * 32,
+        "advisory": "judged by a tag, which can be moved: app:1",
     }
+
+
+def test_a_digest_is_no_advice():
+    response, _ = ask(pod("app@sha256:" + "cd" * 32))
+    assert "advisory" not in response["auditAnnotations"]
 
 
 def test_denied():

@@ -9,7 +9,7 @@ endpoints/filters/warning.go and admission/attributes.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from webhook.errors import Busy, ReviewError
-from webhook.judge.decision import Decision
+from webhook.judge.decision import Decision, Judgement
 from webhook.judge.message import clean, denial, image_of, violations, warnings
 from webhook.limits import Deadline
 from webhook.pod import Workload
@@ -198,7 +198,14 @@ def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
         "unknown": "; ".join(violations(decision, "unknown")),
         "exempt": "; ".join(dict.fromkeys(text for j in judgements for text in j.excepted)),
         "would-deny": _list(would),
+        "advisory": _by_tag(judgements),
     }
+
+
+def _by_tag(judgements: Sequence[Judgement]) -> str:
+    """What was judged under a name that may be another image when the node pulls it."""
+    names = _list(j.image for j in judgements if j.digest is not None and "@" not in j.image)
+    return names and f"judged by a tag, which can be moved: {names}"
 
 
 def _list(items: Iterable[str]) -> str:
