@@ -27,8 +27,8 @@ test: $(STAMP) ## run every test; with Go (or KUBEBUILDER_ASSETS) through a real
 	fi
 	@$(BIN)/python -m pytest
 
-truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for fewer inputs)
-	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -q tests/oracles
+truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
+	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
 
 check: $(STAMP) ## lint, formatting, types, layering
 	$(BIN)/ruff check

@@ -102,6 +102,22 @@ SH = file("bin/sh", b"sh", mode=0o755)
         pytest.param(
             [member(b"bin/sh") + member(b"bin/sh", kind=b"g") + END], {}, id="but-they-make-room"
         ),
+        pytest.param(
+            [[symlink("a", "../c"), symlink("a/a", "../a/c"), file("a/a/x")]],
+            {"a": 0, "c/a": 0, "c/c/x": 0},
+            id="links-are-joined-as-text",
+        ),
+        pytest.param(
+            [[SH], [whiteout("a"), file("x"), hardlink("y", "a/../x", mode=0o644)]],
+            {"bin/sh": 0, "x": 1, "y": 1},
+            id="dot-dot-after-a-whiteout",
+        ),
+        pytest.param(
+            [[whiteout("bin"), SH, whiteout("none")]], {"bin/sh": 0}, id="first-layers-whiteouts"
+        ),
+        pytest.param(
+            [[SH], [special("bin/sh", b"3", major=1, minor=3)]], {"bin/sh": 1}, id="a-device"
+        ),
         pytest.param([[file("."), file("/"), SH]], {"bin/sh": 0}, id="the-root-is-left-alone"),
     ],
 )
@@ -151,6 +167,12 @@ def test_both_ways_agree(layers: list[list[forge.Entry] | bytes], expected: dict
         ),
         pytest.param([[special("bin/sh", b"3")]], {}, {"bin/sh": 0}, id="64-in-the-first-layer"),
         pytest.param(
+            [[SH], [special("bin/sh", b"3", major=0x1000, minor=0x100000)]],
+            {},
+            {"bin/sh": 1},
+            id="64-what-is-left-of-the-numbers-in-32-bits",
+        ),
+        pytest.param(
             [[file("a")], [file("d/sub/x"), opaque("d")]],
             {"a": 0, "d/sub/x": 1},
             {"a": 0},
@@ -176,17 +198,38 @@ def test_where_the_two_ways_differ(
         pytest.param(
             [[SH], [SH, whiteout("bin/sh")]], "same layer", id="72-whiteout-after-its-file"
         ),
-        pytest.param([[whiteout("x"), whiteout("x")]], "same layer", id="whiteout-twice"),
+        pytest.param([[SH], [whiteout("x"), whiteout("x")]], "same layer", id="whiteout-twice"),
         pytest.param([[hardlink("bin/sh", "bin/busybox")]], "hard link", id="hard-link-to-nothing"),
         pytest.param(
             [[SH], [hardlink("x", "bin/sh")]], "hard link", id="hard-link-to-a-layer-below"
         ),
         pytest.param([[folder("a"), hardlink("x", "a")]], "folder", id="hard-link-to-a-folder"),
+        pytest.param([[SH, hardlink("x", "bin/..")]], "folder", id="hard-link-to-the-root"),
+        pytest.param([[SH, whiteout("bin/sh")]], "same layer", id="in-the-first-layer-as-well"),
+        pytest.param([[SH, opaque("bin"), opaque("")]], "opaque", id="opaque-upon-its-own-folders"),
+        pytest.param([[folder("a/b"), file("a")]], "date", id="a-folder-that-is-gone-again"),
+        pytest.param(
+            [[folder("a"), symlink("b", "a"), folder("b/c"), symlink("b", "d")]],
+            "date",
+            id="a-folder-whose-way-is-gone",
+        ),
+        pytest.param(
+            [[symlink("a", "/b/c"), symlink("b", "/d"), file("a/x/y")]],
+            "node's own files",
+            id="an-absolute-link-on-the-way-of-a-link",
+        ),
+        pytest.param(
+            [[symlink(f"l{n}", f"l{n + 1}") for n in range(41)] + [file("l0/x")]],
+            "links",
+            id="more-links-than-a-kernel-follows",
+        ),
         pytest.param([[hardlink("x", "x")]], "hard link", id="hard-link-to-itself"),
         pytest.param([[SH, hardlink("bin/sh", "bin/sh")]], "hard link", id="hard-link-upon-itself"),
         pytest.param([[file("a"), file("a/b")]], "in the place", id="a-file-on-the-way"),
         pytest.param([[file("a"), file("a/b/c")]], "in the place", id="further-down"),
-        pytest.param([[whiteout("a"), file("a/b")]], "in the place", id="a-whiteout-on-the-way"),
+        pytest.param(
+            [[SH], [whiteout("a"), file("a/b")]], "in the place", id="a-whiteout-on-the-way"
+        ),
         pytest.param([[symlink("a", "a"), file("a/b")]], "links", id="a-loop"),
         pytest.param(
             [[file("x", mode=0o644), hardlink("bin/sh", "x", mode=0o755)]],
@@ -245,6 +288,18 @@ def test_folders_keep_the_upper_metadata() -> None:
     assert node_at(top, "a").mode == 0o1777
     assert node_at(top, "b").mode == 0o700
     assert node_at(top, "b").layer == 0
+
+
+def test_folders_that_nobody_named_take_over_metadata() -> None:
+    lower = [folder("a", mode=0o2750), file("a/x"), folder("s", mode=0o2755)]
+    lower[2].info.gid = 50
+    layers = layers_of([[*lower, file("s/t/x")], [opaque("a"), file("a/y"), file("s/u/x")]])
+
+    top = merge(layers, LIMITS).overlay
+
+    assert (node_at(top, "a").mode, node_at(top, "a").layer) == (0o2750, 1)
+    assert node_at(top, "s/t").gid == 50  # as mkdir(2) has it in a setgid folder
+    assert node_at(top, "s/u").gid == 50
 
 
 def test_folders_that_nobody_named_are_bounded() -> None:

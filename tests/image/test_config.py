@@ -146,6 +146,33 @@ def test_dates_that_keep_the_image_from_being_pulled(date):
         parse({"created": date})
 
 
+@pytest.mark.parametrize(
+    "document, detail",
+    [
+        ({"author": 1}, "the image config.author is not a string"),
+        ({"os.version": 1}, "the image config.os.version is not a string"),
+        ({"os.features": "a"}, "the image config.os.features is not an array"),
+        ({"rootfs": {"type": True}}, "the image config.rootfs.type is not a string"),
+        ({"history": [{"comment": 1}]}, "history[0].comment is not a string"),
+        ({"history": [{"author": []}]}, "history[0].author is not a string"),
+        ({"config": {"StopSignal": 15}}, "config.StopSignal is not a string"),
+        ({"config": {"ArgsEscaped": "no"}}, "config.ArgsEscaped is not true or false"),
+        ({"config": {"Volumes": ["/data"]}}, "config.Volumes is not an object"),
+        ({"config": {"ExposedPorts": {"80/tcp": 1}}}, "ExposedPorts['80/tcp'] is not an object"),
+    ],
+)
+def test_fields_that_nobody_reads_have_their_type(document, detail):
+    """Go's decoder does not take the whole config else, and containerd does not pull it."""
+    with pytest.raises(Malformed) as refused:
+        parse(document)
+    assert detail in refused.value.detail
+
+
+def test_fields_that_nobody_reads():
+    empty = {"80/tcp": {}, "81/tcp": None, "82/tcp": {"a": 1}}
+    assert parse({"config": {"ExposedPorts": empty, "Volumes": None}}) == parse({})
+
+
 def test_a_diff_id_of_another_algorithm():
     with pytest.raises(Unsupported, match="a digest by md5"):
         parse({"rootfs": {"diff_ids": ["md5:" + "a" * 32]}})

@@ -74,10 +74,38 @@ def test_a_layer() -> None:
         pytest.param({}, b"", id="nothing"),
     ],
 )
-def test_bytes_that_are_not_the_promised_ones(changes: dict[str, object], blob: bytes) -> None:
+@pytest.mark.parametrize("second_core", [False, True])
+def test_bytes_that_are_not_the_promised_ones(
+    changes: dict[str, object], blob: bytes, second_core: object
+) -> None:
     """It is the bytes' fault, not the image's, even where they could not be unpacked."""
     with pytest.raises(IntegrityError):
-        read_layer(replace(REF, **changes), chunked(blob), LIMITS)
+        read_layer(replace(REF, **changes), chunked(blob), LIMITS, second_core=bool(second_core))
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(DATA, id="layer"),
+        pytest.param(DATA + b"rest" * 100_000, id="bytes-after-the-archive"),
+        pytest.param(b"x" * 1_000_000, id="no-archive"),
+        pytest.param(member(b"x", kind=b"S") + bytes(1_000_000), id="unsupported"),
+        pytest.param(DATA[:600], id="cut"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_a_second_core_changes_nothing(data: bytes, size: int) -> None:
+    blob = gzip.compress(data, mtime=0)
+    ref = replace(REF, digest=forge.sha256(blob), diff_id=forge.sha256(data), compressed=len(blob))
+
+    def outcome(*, second_core: bool) -> object:
+        try:
+            return read_layer(ref, chunked(blob, size), LIMITS, second_core=second_core)
+        except (Malformed, Unsupported) as error:
+            return type(error), error.detail
+
+    assert outcome(second_core=True) == outcome(second_core=False)
 
 
 def test_an_endless_blob_is_left_at_the_promised_size() -> None:

@@ -22,6 +22,13 @@ from webhook.image.platform import Platform, runs
         (("linux", "arm64", "8"), "linux/arm64"),
         (("linux", "arm64", "V8"), "linux/arm64"),
         (("linux", "arm64", "v9"), "linux/arm64/v9"),
+        (("linux", "arm64", "v8.0"), "linux/arm64"),
+        (("linux", "arm64", "9"), "linux/arm64/v9"),
+        (("linux", "arm64", "9.0"), "linux/arm64/v9"),
+        (("linux", "arm64", "v9.0"), "linux/arm64/v9"),
+        # Go lowers rune by rune: Python makes two letters of the first, a final sigma of the second
+        (("L\u0130NUX", "AMD64"), "linux/amd64"),
+        (("A\u03a3", "amd64"), "a\u03c3/amd64"),
         (("linux", "armhf"), "linux/arm/v7"),
         (("linux", "armel"), "linux/arm/v6"),
         (("linux", "arm"), "linux/arm/v7"),

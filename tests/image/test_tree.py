@@ -91,6 +91,15 @@ PASSWD = file("etc/passwd", APP)
             True,
             id="the-worse-way",
         ),
+        pytest.param(
+            [
+                [symlink("etc", "d/l"), symlink("d/l", "../r"), symlink("r/passwd", "../p")],
+                [file("p", APP), file("d/p", ROOT)],
+            ],
+            None,
+            None,
+            id="another-file-in-older-versions",
+        ),
     ],
 )
 def test_user(layers: list[list[forge.Entry]], uid: int | None, root: object) -> None:

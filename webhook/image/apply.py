@@ -1,10 +1,12 @@
 """Layers applied to a file system as containerd applies them, in both of its ways.
 
 *Overlay*, the usual one: each layer is unpacked into a folder of its own, whiteouts become
-devices, and the kernel lays the folders over each other. *Naive* (native snapshotter, user
+devices (but for the first layer's, which are done at once), and the kernel lays the folders over
+each other. *Naive* (native snapshotter, user
 namespaces): each layer is unpacked onto what the layers before left. The two differ where a
 layer relies on what lies below it, so whoever judges an image must look at both.
-Sources: containerd pkg/archive/tar.go (applyNaive), tar_opts_linux.go; Linux fs/overlayfs.
+Sources: containerd pkg/archive/tar.go (applyNaive), tar_opts_linux.go, core/diff/apply/
+apply_linux.go; Linux fs/overlayfs. ``tests/oracles`` compares with both.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from typing import Final
 from webhook.errors import LimitExceeded
 from webhook.image import tar, tarheader
 from webhook.image.facts import Problem
-from webhook.image.filesystem import WHITEOUT, Blocked, Node, Trail, follow, root
-from webhook.image.layer import EXECUTE, Entry, Layer, clean, text
+from webhook.image.filesystem import WHITEOUT, Blocked, Node, Trail, root
+from webhook.image.layer import EXECUTE, Entry, Layer, text
+from webhook.image.rootpath import Unknowable, root_path
 from webhook.limits import Limits
 
 _OPAQUE: Final = b".wh..wh..opq"
 _PREFIX: Final = b".wh."
-_MAX_LINKS: Final = 255
-"""containerd's RootPath gives up after so many."""
+_SETGID: Final = 0o2000
 _MAX_PROBLEMS: Final = 20
 
 
@@ -63,7 +65,7 @@ def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
         if upper.whiteouts:
             _drop_whiteouts(overlay)
         problems += upper.problems
-    naive = _naive(layers, limits) if differs else overlay
+    naive = _naive(layers, limits, problems) if differs else overlay
     return Trees(overlay, naive, tuple(problems[:_MAX_PROBLEMS]))
 
 
@@ -75,11 +77,14 @@ def _check(layers: Sequence[Layer], limits: Limits) -> None:
         raise LimitExceeded(f"the layers have more than {limits.entries} tar entries")
 
 
-def _naive(layers: Sequence[Layer], limits: Limits) -> Node:
+def _naive(layers: Sequence[Layer], limits: Limits, problems: list[Problem]) -> Node:
+    """Only what it does not know is a problem: what it refuses is refused where it is tried."""
     top = root()
     nodes = iter(range(limits.entries))
     for index, layer in enumerate(layers):
-        _Application(top, index, limits, nodes, overlay=False).run(layer)
+        application = _Application(top, index, limits, nodes, overlay=False)
+        application.run(layer)
+        problems += [each for each in application.unknown if each not in problems]
     return top
 
 
@@ -98,7 +103,9 @@ def _stack(lower: Node, upper: Node) -> bool:
                 _take_over(old, node)
                 todo.append((old, node))
             else:
-                differs |= node.implicit and old is not None and old.children is None
+                if node.implicit:
+                    differs |= old is not None and old.children is None
+                    _inherit(old, node, below if above.entry is None else above)
                 below.children[name] = node
     return differs
 
@@ -108,6 +115,16 @@ def _take_over(old: Node, new: Node) -> None:
     if new.entry is not None:
         old.entry, old.place, old.layer = new.entry, new.place, new.layer
         old.mode, old.uid, old.gid = new.mode, new.uid, new.gid
+
+
+def _inherit(old: Node | None, new: Node, around: Node) -> None:
+    """A folder that nobody named: of the one that it hides it takes over the metadata."""
+    if new.entry is not None:
+        return
+    if old is not None and old.children is not None:
+        new.mode, new.uid, new.gid = old.mode, old.uid, old.gid
+    elif around.mode & _SETGID:
+        new.gid = around.gid  # as mkdir(2) has it
 
 
 def _drop_whiteouts(top: Node) -> None:
@@ -132,18 +149,29 @@ class _Application:
     ) -> None:
         self.top = top
         self.problems: list[Problem] = []
+        self.unknown: list[Problem] = []
+        """Of the problems, those of which nobody can say what a node makes of them."""
         self.differs = False
         """Whether something was seen that the other way of applying may take otherwise."""
         self.whiteouts = False
         self._index = index
         self._limits = limits
         self._overlay = overlay
+        self._convert = overlay and index > 0
+        """Whether whiteouts become devices: the first layer comes on a bind mount, where they
+        do their work at once."""
         self._opaque: set[int] = set()
+        self._folders: list[bytes] = []
+        """Paths of the entries that are folders."""
+        self._removed = False
+        """Whether anything was taken away again."""
         self._nodes = nodes
         """One number for each file or folder that may still be made: an entry can make hundreds
         of folders."""
-        self._last: tuple[bytes, Node] | None = None
-        """The folder of the last entry: the next one is mostly in it, too."""
+        self._linked_way = False
+        """Whether the path that was located last has links in it."""
+        self._known: dict[bytes, Node] = {}
+        """Folders by their path, as long as nothing was removed; none that a link leads to."""
 
     def run(self, layer: Layer) -> None:
         for place, entry in enumerate(layer.entries):
@@ -153,6 +181,21 @@ class _Application:
                 self._apply(place, entry)
             except (_Refused, Blocked) as refusal:
                 self._note(f"containerd refuses {text(entry.path)}: {refusal}")
+                if isinstance(refusal, Unknowable):
+                    self.unknown += self.problems[-1:]
+        if self._overlay and self._removed:
+            self._date_folders()
+
+    def _date_folders(self) -> None:
+        """The folders' times are set last; one that is gone by then fails the pull."""
+        for path in self._folders:
+            try:
+                trail = self._located(path)
+            except Blocked as refusal:
+                self._note(f"containerd cannot date {text(path)}: {refusal}")
+                continue
+            if trail and trail[-1][1] is None:
+                self._note(f"containerd cannot date {text(path)}: the folder is gone again")
 
     def _note(self, what: str) -> None:
         self.differs = True
@@ -173,14 +216,43 @@ class _Application:
         """The folder an entry goes to, its links followed and what is missing made."""
         if not path:
             return self.top
-        if self._last and self._last[0] == path:
-            return self._last[1]
-        trail, links = follow(self.top, path, max_links=_MAX_LINKS)
-        self.differs |= links > 0
+        if folder := self._known.get(path) or self._beside(path):
+            return folder
+        trail = self._located(path)
         if sum(len(name) + 1 for name, _ in trail) > self._limits.path_bytes:
             raise LimitExceeded(f"a path has more than {self._limits.path_bytes} bytes")
         folder = self._made_of(trail)
-        self._last = (path, folder)
+        if not self._linked_way:
+            self._known[path] = folder
+        return folder
+
+    def _located(self, path: bytes) -> Trail:
+        """Where a path leads; without links, that is, names and folders."""
+        self._linked_way = False
+        trail: Trail = []
+        node: Node | None = self.top
+        for name in path.split(b"/"):
+            if not trail and name in {b"", b"."}:
+                continue  # as hard links' targets begin
+            plain = name not in {b"", b".", b".."}
+            if plain and node is not None:
+                if node.children is None:
+                    raise Blocked("a file is in the place of a folder")
+                node = node.children.get(name)
+            if not plain or (node is not None and node.inode.kind == tarheader.SYMLINK):
+                self.differs = self._linked_way = True
+                return root_path(self.top, path, self._limits.path_bytes)
+            trail.append((name, node))
+        return trail
+
+    def _beside(self, path: bytes) -> Node | None:
+        """The folder where it is there, and the one around it is known: the usual case."""
+        above, _, name = path.rpartition(b"/")
+        around = self._known.get(above) if above else self.top
+        folder = around.children.get(name) if around and around.children else None
+        if folder is None or folder.children is None or len(path) >= self._limits.path_bytes:
+            return None
+        self._known[path] = folder
         return folder
 
     def _made_of(self, trail: Trail) -> Node:
@@ -189,6 +261,7 @@ class _Application:
             assert folder.children is not None
             if node is None:
                 node = folder.children[name] = self._node(tarheader.DIRECTORY, implicit=True)  # noqa: PLW2901
+                node.gid = folder.gid if folder.mode & _SETGID else 0  # as mkdir(2) has it
             if node.children is None:
                 raise _Refused("a file is in the place of a folder")
             folder = node
@@ -202,30 +275,41 @@ class _Application:
     def _hide(self, folder: Node) -> None:
         """An opaque marker: nothing of the layers below is left in the folder."""
         self.differs = True
-        if self._overlay:
+        if self._convert:
             # The kernel does not look at the mark of the root: nothing looks the root up.
             folder.opaque = folder is not self.top
         elif id(folder) not in self._opaque:
             self._opaque.add(id(folder))
-            self._empty(folder)
+            if self._empty(folder) and self._overlay:
+                self._note("an opaque marker removes what the same layer brings")
 
-    def _empty(self, folder: Node) -> None:
-        """Remove what this layer did not unpack; folders that were just on the way go, too."""
+    def _empty(self, folder: Node) -> bool:
+        """Remove what this layer did not unpack; folders that were just on the way go, too.
+
+        Returns whether there was any.
+        """
+        removed = False
         todo = [folder]
         while todo:
             children = todo.pop().children or {}
             for name, node in list(children.items()):
                 if node.layer != self._index or node.entry is None:
                     del children[name]
+                    removed = True
                 else:
                     todo.append(node)
-        self._last = None
+        self._removed |= removed
+        self._known.clear()
+        return removed
 
     def _white_out(self, folder: Node, name: bytes) -> None:
         if name in (b"", b".", b".."):
             raise _Refused("an invalid whiteout")
         assert folder.children is not None
-        if not self._overlay:
+        if not self._convert:
+            if self._overlay and name in folder.children:
+                # Other runtimes than containerd may refuse it; nobody builds such a layer.
+                self._note(f"a whiteout of a path that the same layer brings: {text(name)}")
             self._remove(folder, name)
         elif name in folder.children:
             raise _Refused("a whiteout of a path that the same layer brings")
@@ -250,6 +334,8 @@ class _Application:
             folder.children[name] = node
         else:
             node = old
+        if entry.kind == tarheader.DIRECTORY:
+            self._folders.append(entry.path)
         node.entry, node.place, node.layer = entry, place, self._index
         self._describe(node.inode, entry)
 
@@ -262,9 +348,10 @@ class _Application:
 
     def _linked(self, entry: Entry) -> Node:
         """Another name for a file that must be there already."""
-        folder_path, _, name = clean(entry.link).rpartition(b"/")
-        trail, links = follow(self.top, folder_path, max_links=_MAX_LINKS)
-        self.differs |= links > 0
+        folder_path, _, name = entry.link.rpartition(b"/")
+        if name in {b"", b".", b".."}:
+            raise _Refused("a hard link to a folder")
+        trail = self._located(folder_path) if folder_path else []
         folder = trail[-1][1] if trail else self.top
         if folder is None or folder.children is None or name not in folder.children:
             raise _Refused(f"a hard link to {text(entry.link)}, which is not in the layer")
@@ -287,5 +374,5 @@ class _Application:
 
     def _remove(self, folder: Node, name: bytes) -> None:
         assert folder.children is not None
-        folder.children.pop(name, None)
-        self._last = None
+        self._removed |= folder.children.pop(name, None) is not None
+        self._known.clear()

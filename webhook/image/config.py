@@ -69,11 +69,10 @@ def parse_config(body: bytes, digest: str, limits: Limits) -> ImageConfig:
         _WHAT,
     )
     run = document.struct("config")
+    _check_rest(document, run)
     return ImageConfig(
         digest=digest,
-        platform=Platform.of(
-            document.string("os"), document.string("architecture"), document.string("variant")
-        ),
+        platform=Platform.read(document),
         diff_ids=_diff_ids(document.struct("rootfs"), limits),
         user=run.string("User"),
         entrypoint=run.strings("Entrypoint"),
@@ -86,7 +85,17 @@ def parse_config(body: bytes, digest: str, limits: Limits) -> ImageConfig:
     )
 
 
+def _check_rest(document: Struct, run: Struct) -> None:
+    """What nobody acts upon: of another type than Go's it keeps the image from being pulled."""
+    document.string("author")
+    run.check_set("ExposedPorts")
+    run.check_set("Volumes")
+    run.string("StopSignal")
+    run.boolean("ArgsEscaped")
+
+
 def _diff_ids(rootfs: Struct, limits: Limits) -> tuple[str, ...]:
+    rootfs.string("type")
     diff_ids = rootfs.strings("diff_ids") or ()
     if len(diff_ids) > limits.layers:
         raise LimitExceeded(f"{_WHAT} has {len(diff_ids)} diff_ids, the limit is {limits.layers}")
@@ -98,6 +107,8 @@ def _diff_ids(rootfs: Struct, limits: Limits) -> tuple[str, ...]:
 
 def _step(step: Struct) -> HistoryStep:
     _time(step, "created")  # a bad date there, too, keeps the image from being pulled
+    step.string("author")
+    step.string("comment")
     return HistoryStep(
         created_by=step.string("created_by"), empty_layer=step.boolean("empty_layer")
     )

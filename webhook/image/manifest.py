@@ -139,6 +139,16 @@ def _check_document(document: Struct, kind: str) -> None:
     for name in foreign:
         if document.has(name):
             raise Malformed(f"{document.path} ({kind}) has {name!r}: manifest and index in one")
+    _check_rest(document)
+
+
+def _check_rest(document: Struct) -> None:
+    """What nobody acts upon: of another type than Go's it keeps the image from being pulled."""
+    document.string("artifactType")
+    document.string_map("annotations")
+    subject = document.struct("subject")
+    subject.string("digest")
+    _described(subject)
 
 
 def _manifest(document: Struct, kind: str, limits: Limits) -> Manifest:
@@ -173,25 +183,27 @@ def _index(document: Struct, kind: str, limits: Limits) -> Index:
 
 
 def _descriptor(struct: Struct) -> Descriptor:
-    size = struct.integer("size")
+    size, platform = _described(struct)
     if size < 0:
         raise Malformed(f"{struct.path}.size is {size}")
     return Descriptor(
         media_type=struct.string("mediaType"),
         digest=checked(struct.string("digest"), struct.path),
         size=size,
-        platform=_platform(struct),
+        platform=platform,
         annotations=tuple(struct.string_map("annotations").items()),
     )
 
 
-def _platform(struct: Struct) -> Platform | None:
-    if struct.absent("platform"):
-        return None
-    platform = struct.struct("platform")
-    return Platform.of(
-        platform.string("os"), platform.string("architecture"), platform.string("variant")
-    )
+def _described(struct: Struct) -> tuple[int, Platform | None]:
+    """Size and platform, every other field being of its type, too."""
+    struct.string("mediaType")
+    struct.string("artifactType")
+    struct.string_map("annotations")
+    struct.strings("urls")
+    struct.check_bytes("data")
+    platform = None if struct.absent("platform") else Platform.read(struct.struct("platform"))
+    return struct.integer("size"), platform
 
 
 def _on_no_node(platform: Platform | None) -> bool:

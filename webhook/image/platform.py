@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhook.errors import UsageError
+from webhook.image.strictjson import Struct
 
 _PART: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _PARTS: Final = (2, 3)
 
 _AMD64_VARIANTS: Final = {"v1": ""}
-_ARM64_VARIANTS: Final = {"8": "", "v8": ""}
+_ARM64_VARIANTS: Final = {
+    "8": "",
+    "v8": "",
+    "v8.0": "",
+    "9": "v9",
+    "9.0": "v9",
+    "v9.0": "v9",
+}
 _ARM_VARIANTS: Final = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}
 _ALSO_RUN: Final = {"amd64": "386", "arm64": "arm"}
 """A 64-bit node runs the 32-bit images of its family as well."""
@@ -35,9 +43,19 @@ class Platform:
 
         An empty ``os`` is the node's own to containerd: linux here.
         """
-        os = os.lower() or "linux"
-        architecture, variant = _normalised(architecture.lower(), variant.lower())
+        os = _lower(os) or "linux"
+        architecture, variant = _normalised(_lower(architecture), _lower(variant))
         return cls(os="darwin" if os == "macos" else os, architecture=architecture, variant=variant)
+
+    @classmethod
+    def read(cls, struct: Struct) -> Platform:
+        """Read it from an index's entry or an image config.
+
+        What is not looked at has to be of its type all the same: containerd refuses it else.
+        """
+        struct.string("os.version")
+        struct.strings("os.features")
+        return cls.of(struct.string("os"), struct.string("architecture"), struct.string("variant"))
 
     @classmethod
     def parse(cls, text: str) -> Platform:
@@ -58,6 +76,11 @@ def runs(entry: Platform, node_architecture: str) -> bool:
     operating system is not looked at.
     """
     return entry.architecture in (node_architecture, _ALSO_RUN.get(node_architecture))
+
+
+def _lower(text: str) -> str:
+    """Go's ``strings.ToLower``, rune by rune: a dotted capital I is an i to it, not two letters."""
+    return "".join("i" if rune == "\u0130" else rune.lower() for rune in text)
 
 
 def _normalised(architecture: str, variant: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
@@ -186,6 +187,19 @@ class Struct:
         at = self._at(name)
         found: Mapping[str, Any] = _checked(self._value(name), dict, at, "an object") or {}
         return {key: _string(value, f"{at}[{_shown(key)}]") for key, value in found.items()}
+
+    def check_set(self, name: str) -> None:
+        """That a map of empty structs is one, as Go's ``map[string]struct{}``."""
+        at = self._at(name)
+        for key, value in (_checked(self._value(name), dict, at, "an object") or {}).items():
+            _checked(value, dict, f"{at}[{_shown(key)}]", "an object")
+
+    def check_bytes(self, name: str) -> None:
+        """That it is base64, as Go's ``[]byte``."""
+        try:
+            b64decode(re.sub(r"[\r\n]", "", self.string(name)), validate=True)
+        except ValueError as error:
+            raise Malformed(f"{self._at(name)} is no base64") from error
 
     def _array(self, name: str, read: Callable[[Any, str], T]) -> tuple[T, ...] | None:
         at = self._at(name)

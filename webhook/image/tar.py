@@ -41,6 +41,8 @@ XATTR: Final = b"SCHILY.xattr."
 _LONG_NAME, _LONG_LINK, _GNU_SPARSE = b"L", b"K", b"S"
 _META: Final = b"xLKg"
 """Types of headers that say something of the next one."""
+_ODD: Final = OLD_REGULAR + _GNU_SPARSE
+"""Types that are not what they say."""
 _REDIRECTING: Final = (b"path", b"linkpath", b"size")
 _ZERO: Final = bytes(SIZE)
 _MAX_PROBLEMS: Final = 20
@@ -67,6 +69,7 @@ class Reader:
         self._long_name = self._long_link = b""
 
     def __iter__(self) -> Iterator[Header]:
+        longest = self._limits.path_bytes
         for number in count():
             if (block := self._next_header()) is None:
                 return
@@ -79,10 +82,10 @@ class Reader:
                 if header.type != GLOBAL:
                     continue
                 header = self._announced(header)
-            else:
+            elif self._pax or self._long_name or self._long_link or header.type in _ODD:
                 header = self._finish(header)
             self._pax, self._long_name, self._long_link = NO_RECORDS, b"", b""
-            if max(len(header.name), len(header.link)) > self._limits.path_bytes:
+            if len(header.name) > longest or len(header.link) > longest:
                 raise LimitExceeded(f"a tar path has more than {self._limits.path_bytes} bytes")
             yield header
 
@@ -95,6 +98,13 @@ class Reader:
             self._at += len(piece)
             self._left -= len(piece)
             yield piece
+
+    def _whole_body(self) -> bytes:
+        start, end = self._at, self._at + self._left
+        if end > len(self._buffer):
+            return b"".join(self.body())
+        self._at, self._left = end, 0
+        return self._buffer[start:end]
 
     # What the headers mean, in the order of Go's Reader.next.
 
@@ -109,7 +119,7 @@ class Reader:
         """Read a header that says something of the next one."""
         if header.size > self._limits.header_bytes:
             raise LimitExceeded(f"a tar header has more than {self._limits.header_bytes} bytes")
-        data = b"".join(self.body())
+        data = self._whole_body()
         if header.type == _LONG_NAME:
             self._long_name = text_of(data)
         elif header.type == _LONG_LINK:
@@ -156,8 +166,13 @@ class Reader:
 
     def _next_header(self) -> bytes | None:
         """Go: readHeader's beginning. One zero block may end the stream, two end the archive."""
-        self._skip_body()
-        block = self._block()
+        start = self._at + self._left + self._pad
+        if start + SIZE <= len(self._buffer):  # nearly always: all of it lies in this chunk
+            self._at, self._left, self._pad = start + SIZE, 0, 0
+            block: bytes | None = self._buffer[start : self._at]
+        else:
+            self._skip_body()
+            block = self._block()
         if block != _ZERO:
             return block
         if self._block() in (None, _ZERO):

@@ -7,8 +7,8 @@ an error. Where the blocks come from is ``webhook.image.tar``'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from struct import Struct
 from typing import Final, NamedTuple, NoReturn
 from zlib import adler32
@@ -22,12 +22,15 @@ BODILESS = frozenset({LINK, SYMLINK, CHAR, BLOCK, DIRECTORY, FIFO})
 
 SIZE: Final = 512
 """Bytes of a block."""
-_fields = Struct("100s8s8s8s12s12s8sc100s8s64s8s8s155s8s4s").unpack
+_fields = Struct("100s24s12s12s8sc100s255s").unpack
+_behind = Struct("8s64x8s8s155s8s4s").unpack
 _ADLER: Final = 65_521
+_SPACES: Final = 8 * 0x20
 _INT64: Final = 1 << 63
 
 _DECIMAL = re.compile(rb"[+-]?[0-9]+")
 _TIME = re.compile(rb"([+-]?[0-9]+)(?:\.[0-9]*)?")
+_USUAL_TIME = re.compile(rb"[0-9]{1,18}(?:\.[0-9]*)?")
 _STRINGS = frozenset({b"path", b"linkpath", b"uname", b"gname"})
 _TIMES = frozenset({b"atime", b"mtime", b"ctime"})
 _SPARSE_OFFSET, _SPARSE_BYTES = b"GNU.sparse.offset", b"GNU.sparse.numbytes"
@@ -54,69 +57,66 @@ class Header(NamedTuple):
     pax: Records = NO_RECORDS
 
 
+_header: Callable[[tuple[object, ...]], Header] = partial(tuple.__new__, Header)
+"""``Header`` of a tuple: half the time of its own constructor, and every entry needs it."""
+
+
 def refuse(what: str) -> NoReturn:
     raise Malformed(f"a tar header is invalid: {what}")
 
 
 def parse(block: bytes) -> Header:
     """Go: readHeader. Every number must parse, those that are not used, too."""
-    (
-        name,
-        mode,
-        uid,
-        gid,
-        size,
-        mtime,
-        checksum,
-        kind,
-        link,
-        magic,
-        _,
-        major,
-        minor,
-        prefix,
-        _,
-        end,
-    ) = _fields(block)
+    name, owner, size, mtime, checksum, kind, link, rest = _fields(block)
     _prove(block, checksum)
-    _number(mtime)
-    name = text_of(name)
-    devices = (0, 0)
-    if magic.startswith(b"ustar\0") or magic == b"ustar  \0":
-        devices = (_number(major), _number(minor))
-        if before := _prefix(block, magic, prefix, end):
-            name = before + b"/" + name
-    return Header(
-        name,
-        kind,
-        _number(mode),
-        _number(uid),
-        _number(gid),
-        _number(size),
-        text_of(link),
-        *devices,
-    )
+    if mtime.strip(b"01234567") != b"\0":
+        _number(mtime)
+    mode, uid, gid = _owner(owner)
+    major, minor, before = _rest(rest)
+    text = before + name.partition(b"\0")[0]
+    target = link.partition(b"\0")[0]
+    number = _number(size)
+    return _header((text, kind, mode, uid, gid, number, target, major, minor, NO_RECORDS))
 
 
-def _prefix(block: bytes, magic: bytes, prefix: bytes, end: bytes) -> bytes:
+# Neighbours in an archive mostly share owner, mode and format, so these are worth remembering.
+
+
+@lru_cache(maxsize=4096)
+def _owner(fields: bytes) -> tuple[int, int, int]:
+    """Mode, uid and gid."""
+    return _number(fields[:8]), _number(fields[8:16]), _number(fields[16:])
+
+
+@lru_cache(maxsize=4096)
+def _rest(fields: bytes) -> tuple[int, int, bytes]:
+    """What lies behind the link: device numbers, and what goes before the name."""
+    magic, major, minor, prefix, _, end = _behind(fields)
+    if not magic.startswith(b"ustar\0") and magic != b"ustar  \0":
+        return 0, 0, b""
+    before = _prefix(magic, prefix, end)
+    return _number(major), _number(minor), before + b"/" if before else b""
+
+
+def _prefix(magic: bytes, prefix: bytes, end: bytes) -> bytes:
     """What the format keeps after the device numbers: the name's beginning, or times."""
     if magic == b"ustar  \0":
-        return _gnu_prefix(block)
+        return _gnu_prefix(prefix)
     if end != b"tar\0":
         return text_of(prefix)
-    _number(block[476:488])
-    _number(block[488:500])
-    return text_of(block[345:476])
+    _number(prefix[131:143])
+    _number(prefix[143:])
+    return text_of(prefix[:131])
 
 
-def _gnu_prefix(block: bytes) -> bytes:
+def _gnu_prefix(prefix: bytes) -> bytes:
     """GNU has times here; where they do not parse, Go takes what its old writer put there."""
     try:
-        for times in (block[345:357], block[357:369]):
+        for times in (prefix[:12], prefix[12:24]):
             if times[0]:
                 _number(times)
     except Malformed:
-        prefix = text_of(block[345:500])
+        prefix = text_of(prefix)
         return prefix if prefix.isascii() else b""
     return b""
 
@@ -127,10 +127,11 @@ def _prove(block: bytes, field: bytes) -> None:
     The low half of adler32 is 1 + the bytes' sum, mod 65521: far quicker than ``sum``. That
     a wrong checksum off by just that modulus passes is harmless: no node takes the layer.
     """
-    claimed = _octal(field)
-    blanked = block[:148] + b"        " + block[156:]
-    if adler32(blanked) & 0xFFFF == (claimed + 1) % _ADLER:
+    claimed = _claimed(field)
+    before, after = block[:148], block[156:]
+    if adler32(after, adler32(before)) & 0xFFFF == (claimed - _SPACES + 1) % _ADLER:
         return
+    blanked = before + b"        " + after
     if claimed != sum(blanked) - 256 * sum(byte > 0x7F for byte in blanked):  # noqa: PLR2004
         refuse("its checksum is wrong")  # neither POSIX's sum nor Sun's of signed bytes
 
@@ -154,13 +155,15 @@ def _number(field: bytes) -> int:
     return value
 
 
-@lru_cache(maxsize=4096)
 def _octal(field: bytes) -> int:
     """Go: parseOctal. Never longer than 12 digits, so it cannot overflow."""
     digits = text_of(field.strip(b" \0"))
     if digits.strip(b"01234567"):
         refuse(f"{field!r} is no octal number")
     return int(digits or b"0", 8)
+
+
+_claimed = lru_cache(maxsize=8192)(_octal)
 
 
 def _decimal(text: bytes) -> int:
@@ -175,33 +178,57 @@ def _decimal(text: bytes) -> int:
 
 def records(data: bytes) -> Records:
     """The records of a PAX header (Go: parsePAX, parsePAXRecord, validPAXRecord)."""
+    if usual := _lines(data):
+        return usual
     found: dict[bytes, bytes] = {}
     sparse: list[bytes] = []
     at = 0
     while at < len(data):
-        length, space, _ = data[at : at + 32].partition(b" ")
-        end = at + (_decimal(length) if space else 0)
-        key, equals, value = data[at + len(length) + 1 : end - 1].partition(b"=")
-        if not key or not equals or end > len(data) or data[end - 1 : end] != b"\n":
-            refuse("a PAX record does not fit")
-        if b"\0" in (value if key in _STRINGS else key):
-            refuse("a PAX record holds a NUL byte")
+        key, value, at = _record(data, at)
         if key in (_SPARSE_OFFSET, _SPARSE_BYTES):
             if key != (_SPARSE_OFFSET, _SPARSE_BYTES)[len(sparse) % 2] or b"," in value:
                 refuse("a PAX sparse map is out of order")
             sparse.append(value)
         else:
             found[key] = value
-        at = end
     return {**found, _SPARSE_MAP: b",".join(sparse)} if sparse else found
+
+
+def _lines(data: bytes) -> Records | None:
+    """The records where each is a line, as times and paths are; None where one may not be."""
+    found: dict[bytes, bytes] = {}
+    *lines, last = data.split(b"\n")
+    if last or b"\0" in data or b"GNU.sparse" in data:
+        return None
+    for line in lines:
+        length, _, record = line.partition(b" ")
+        key, equals, found[key] = record.partition(b"=")
+        if length != b"%d" % (len(line) + 1) or not key or not equals:
+            return None
+    return found
+
+
+def _record(data: bytes, at: int) -> tuple[bytes, bytes, int]:
+    """A record's key and value, and where the next one begins (Go: parsePAXRecord)."""
+    length, space, _ = data[at : at + 32].partition(b" ")
+    end = at + (_decimal(length) if space else 0)
+    key, equals, value = data[at + len(length) + 1 : end - 1].partition(b"=")
+    if not key or not equals or end > len(data) or data[end - 1 : end] != b"\n":
+        refuse("a PAX record does not fit")
+    if b"\0" in (value if key in _STRINGS else key):
+        refuse("a PAX record holds a NUL byte")
+    return key, value, end
 
 
 def merged(header: Header, pax: Records) -> Header:
     """The entry under its PAX records (Go: mergePAX): an empty value changes nothing."""
-    numbers = {key: _decimal(value) for key in (b"uid", b"gid", b"size") if (value := pax.get(key))}
     for key in _TIMES:
-        if value := pax.get(key):
+        value = pax.get(key)
+        if value and not _USUAL_TIME.fullmatch(value):
             _prove_time(value)
+    if pax.keys() <= _TIMES:
+        return _header((*header[:-1], pax))
+    numbers = {key: _decimal(value) for key in (b"uid", b"gid", b"size") if (value := pax.get(key))}
     return header._replace(
         name=pax.get(b"path") or header.name,
         link=pax.get(b"linkpath") or header.link,

@@ -12,7 +12,7 @@ Package databases, documentation and text files do not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from webhook.image.shells import MULTI_CALL
 
 _SETUID: Final = 0o4000
 _SETGID: Final = 0o2000
+_HEADERS: Final = (b".h", b".hh", b".hpp")
 _HEADER = re.compile(rb"((?:usr/(?:local/)?)?include)/.*\.(?:h|hh|hpp)", re.DOTALL)
 """Only where a compiler looks: Python packages carry headers, too, and need them to run."""
 _GO_TOOL = re.compile(rb"((?:.*/)?pkg/tool)/[a-z0-9]+_[a-z0-9]+/[a-z0-9]+", re.DOTALL)
@@ -58,20 +59,24 @@ class _Name:
 
 
 @dataclass(slots=True)
-class _Survey:
-    """One walk over the tree."""
+class Survey:
+    """What one walk over a tree finds."""
 
+    top: Node
+    executables: list[tuple[bytes, Node]] = field(default_factory=list)
+    """Regular files that somebody may execute, under each of their names."""
+    links: list[tuple[bytes, Node]] = field(default_factory=list)
+    """Symbolic links, whatever they lead to."""
     names: list[_Name] = field(default_factory=list)
     privileged: list[tuple[bytes, Node]] = field(default_factory=list)
     trees: dict[bytes, tuple[str, Node]] = field(default_factory=dict)
     """Folders of headers and the like: reported once, not file by file."""
 
 
-def find(top: Node, layers: Sequence[LayerRef]) -> Tools:
+def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
     """Everything in the tree that means something to a check."""
-    survey = _survey(top)
     report = _Reporter(layers)
-    found_shells = _shells(top, survey.names)
+    found_shells = _shells(survey.top, survey.names)
     return Tools(
         shells=tuple(report(name, known, by) for name, known, by in found_shells),
         package_managers=tuple(
@@ -128,35 +133,42 @@ class _Reporter:
         )
 
 
-def _survey(top: Node) -> _Survey:
-    survey = _Survey()
+def survey(top: Node) -> Survey:
+    """Walk over the tree once."""
+    found = Survey(top)
     homes: dict[int, bytes] = {}
-    executables: list[tuple[bytes, Node]] = []
-    links: list[tuple[bytes, Node]] = []
     for path, node in walk(top):
-        inode = node.inode
-        if inode.kind == tarheader.SYMLINK:
-            links.append((path, node))
-        elif inode.kind == tarheader.REGULAR:
-            if node is inode:
-                homes[id(inode)] = path
-            if executable(node):
-                executables.append((path, node))
-            if inode.mode & (_SETUID | _SETGID) or inode.capabilities:
-                survey.privileged.append((path, node))
-            _note_tree(survey, path, node)
-    for path, node in executables:
+        if node.inode.kind == tarheader.SYMLINK:
+            found.links.append((path, node))
+        elif node.inode.kind == tarheader.REGULAR:
+            if node is node.inode:
+                homes[id(node)] = path
+            _note_file(found, path, node)
+    found.names += sorted(_names(found, homes), key=lambda name: name.path)
+    return found
+
+
+def _note_file(survey: Survey, path: bytes, node: Node) -> None:
+    mode = node.inode.mode
+    if mode & EXECUTE:
+        survey.executables.append((path, node))
+    if mode & (_SETUID | _SETGID) or node.inode.capabilities:
+        survey.privileged.append((path, node))
+    if mode & EXECUTE or path.endswith(_HEADERS):
+        _note_tree(survey, path, node)
+
+
+def _names(survey: Survey, homes: Mapping[int, bytes]) -> Iterator[_Name]:
+    for path, node in survey.executables:
         home = None if node is node.inode else homes.get(id(node.inode))
-        survey.names.append(_Name(path, node, node.inode, home))
-    for path, node in links:
-        found = resolve(top, path)
+        yield _Name(path, node, node.inode, home)
+    for path, node in survey.links:
+        found = resolve(survey.top, path)
         if found and executable(found[1]):
-            survey.names.append(_Name(path, node, found[1].inode, found[0]))
-    survey.names.sort(key=lambda name: name.path)
-    return survey
+            yield _Name(path, node, found[1].inode, found[0])
 
 
-def _note_tree(survey: _Survey, path: bytes, node: Node) -> None:
+def _note_tree(survey: Survey, path: bytes, node: Node) -> None:
     """Folders that only a build needs."""
     if match := _HEADER.fullmatch(path):
         survey.trees.setdefault(match[1], ("headers", node))
@@ -212,7 +224,7 @@ def _starts(top: Node, file: Node, own: str) -> bool:
     return found is not None and executable(found[1])
 
 
-def _named(survey: _Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
+def _named(survey: Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
     for name in survey.names:
         known = known_as(name.base)
         if known and not (name.path.startswith(_HOOKS) and _script(name.file)):
@@ -227,7 +239,7 @@ def _script(file: Node) -> bool:
     )
 
 
-def _build_tools(survey: _Survey) -> Iterator[tuple[_Name, str]]:
+def _build_tools(survey: Survey) -> Iterator[tuple[_Name, str]]:
     """Those that are not an applet: the ``ar`` of busybox only unpacks."""
     for name, known in _named(survey, names.build_tool):
         if _content(name.file) not in MULTI_CALL:

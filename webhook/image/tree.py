@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from webhook.errors import LimitExceeded
 from webhook.image import osrelease, tarheader
 from webhook.image.apply import Trees
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Executable, Files, Problem, Program, Programs, User
 from webhook.image.filesystem import Blocked, Node, follow, resolve, walk
 from webhook.image.layer import PASSWD_BYTES, Layer, text
-from webhook.image.tools import executable, find
+from webhook.image.rootpath import root_path
+from webhook.image.tools import Survey, find, survey
 from webhook.image.user import PasswdProblem
 from webhook.image.user import resolve as resolve_user
 
 _PASSWD: Final = b"etc/passwd"
 _ROOT_PATH_LINKS: Final = 255
 """Links that containerd follows on its way to ``/etc/passwd``."""
+_PATH_BYTES: Final = 4096
+"""Linux: PATH_MAX."""
 _OS_RELEASE: Final = (b"etc/os-release", b"usr/lib/os-release")
 _PACKAGE_DATABASES: Final = (
     b"lib/apk/db/installed",
@@ -86,7 +90,8 @@ def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> File
         KeyError: a body is missing that ``wanted`` asked for.
     """
     refs = [layer.ref for layer in layers]
-    tools = [find(top, refs) for top in trees.both]
+    surveys = [survey(top) for top in trees.both]
+    tools = [find(each, refs) for each in surveys]
     return Files(
         user=_worst(resolve_user(config.user, _passwd(top, layers)) for top in trees.both),
         shells=_united(each.shells for each in tools),
@@ -98,7 +103,7 @@ def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> File
         package_databases=tuple(
             "/" + text(path) for path in _PACKAGE_DATABASES if resolve(trees.overlay, path)
         ),
-        programs=_programs(trees),
+        programs=_programs(surveys),
         problems=(*chain.from_iterable(_problems(layer) for layer in layers), *trees.problems),
     )
 
@@ -144,11 +149,18 @@ def _body(inode: Node, layers: Sequence[Layer]) -> bytes:
 
 
 def _passwd_file(top: Node) -> Node | PasswdProblem | None:
-    """As containerd opens it: within the root, a regular file of a bearable size."""
+    """As containerd opens it: within the root, a regular file of a bearable size.
+
+    Up to 2.1 at least it goes by RootPath, which takes some links otherwise than the kernel and
+    later versions do (openUserFile): then nobody can say who the user is.
+    """
     try:
-        trail, _ = follow(top, _PASSWD, max_links=_ROOT_PATH_LINKS)
-    except Blocked as reason:
+        trail, links = follow(top, _PASSWD, max_links=_ROOT_PATH_LINKS)
+        older = root_path(top, b"/" + _PASSWD, _PATH_BYTES) if links else trail
+    except (Blocked, LimitExceeded) as reason:
         return PasswdProblem(detail=f"cannot be reached: {reason}")
+    if [name for name, _ in older] != [name for name, _ in trail]:
+        return PasswdProblem(detail="is another file in older versions of containerd")
     node = trail[-1][1] if trail else top
     if node is None:
         return None
@@ -190,17 +202,18 @@ def _united(found: Iterable[tuple[Program, ...]]) -> tuple[Program, ...]:
     return tuple(programs[key] for key in sorted(programs))
 
 
-def _programs(trees: Trees) -> Programs:
+def _programs(surveys: Sequence[Survey]) -> Programs:
     """Of both trees; where they differ, what overlayfs shows."""
     executables: dict[str, Executable] = {}
     links: dict[str, str] = {}
-    for top in reversed(trees.both):
-        for path, node in walk(top):
-            entry = node.inode.entry
-            if entry is not None and node.inode.kind == tarheader.SYMLINK:
-                links["/" + text(path)] = text(entry.link)
-            elif entry is not None and executable(node):
-                executables["/" + text(path)] = entry.program or Executable(kind="other")
+    for each in reversed(surveys):
+        for path, node in each.links:
+            if node.inode.entry is not None:
+                links["/" + text(path)] = text(node.inode.entry.link)
+        for path, node in each.executables:
+            if node.inode.entry is not None:
+                program = node.inode.entry.program
+                executables["/" + text(path)] = program or Executable(kind="other")
     return Programs(executables=executables, links=links)
 
 

@@ -1,0 +1,3 @@
+module slimgate.dev/tests/oracles/ask
+
+go 1.26.0
