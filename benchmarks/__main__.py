@@ -1,112 +1,122 @@
-"""Read a layer, and beside it do only what nobody can leave out: inflate it and hash it twice.
+"""Measure slimgate against what bounds it: ``make bench``, or ``python -m benchmarks FIGURE…``.
 
-The layer is made of the packages of this environment, so it has the mix of sizes that real
-layers have. Rounds are interleaved, since machines change their speed by the minute; only
-the ratio means anything on another one.
+docs/performance.md says what the figures mean.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import statistics
-import sysconfig
-import tarfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import argparse
+import os
+import subprocess
+import sys
+from functools import partial
 
-from isal import isal_zlib
-
-from webhook.image.facts import LayerRef
-from webhook.image.layer import read_layer
-from webhook.limits import Limits
-
-ROUNDS = 7
-TAR_BYTES = 250_000_000
-CHUNK = 256 << 10
-GZIP_HEADER = 31
-"""zlib's word for: a gzip header, the largest window."""
+from benchmarks import golang, readers, samples
+from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
+from benchmarks.samples import Sample
+from benchmarks.warm import warm
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A layer as stored, and as it unpacks."""
-
-    compressed: bytes
-    unpacked: int
-    entries: int
-    ref: LayerRef
+def cold() -> None:
+    """One big layer on one core: gzip and zstd, the limit, slimgate, Go."""
+    with one_core():
+        for layer in (samples.big(), samples.big_zstd()):
+            times = in_turns(_readers(layer) | _go(layer))
+            show(f"{layer}; one core", times, of="limit", by="cpu")
 
 
-def sample() -> Sample:
-    """The packages of this environment, as far as they fit, gzip -6."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        entries = 0
-        for path in sorted(Path(sysconfig.get_path("platlib")).rglob("*")):
-            if out.tell() > TAR_BYTES:
-                break
-            archive.add(path, arcname=path.relative_to(path.anchor), recursive=False)
-            entries += 1
-    tar = out.getvalue()
-    compressed = gzip.compress(tar, 6, mtime=0)
-    ref = LayerRef(
-        index=0,
-        digest=_digest(compressed),
-        diff_id=_digest(tar),
-        media_type="application/vnd.oci.image.layer.v1.tar+gzip",
-        compressed=len(compressed),
-        created_by=None,
-    )
-    return Sample(compressed, len(tar), entries, ref)
+def second() -> None:
+    """The same with a second core free."""
+    if len(os.sched_getaffinity(0)) == 1:
+        print("\nsecond core: skipped, there is none")
+        return
+    for layer in (samples.big(), samples.big_zstd()):
+        runs = {
+            "limit, one thread": timed(partial(readers.limit, layer)),
+            "slimgate, one thread": timed(partial(readers.facts, layer)),
+            "slimgate, second core": timed(partial(readers.facts, layer, second_core=True)),
+        }
+        show(f"{layer}; two cores", in_turns(runs), of="limit, one thread", by="wall")
 
 
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def layers() -> None:
+    """Two layers on two cores, beside one after the other."""
+    layer = samples.big()
+    both = (layer, samples.again(layer, 1))
+    runs = {
+        "one after the other": timed(lambda: [readers.walked(one) for one in both]),
+        "side by side": timed(partial(readers.side_by_side, *both)),
+        "each on both cores": timed(
+            lambda: [readers.walked(one, second_core=True) for one in both]
+        ),
+    }
+    show("two layers", in_turns(runs, 3), of="one after the other", by="wall")
 
 
-def chunks(data: bytes) -> Iterator[bytes]:
-    """As a registry would deliver it."""
-    return (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
+def tiny() -> None:
+    """Many tiny files, without and with times as PAX records."""
+    with one_core():
+        for times in (False, True):
+            layer = samples.tiny(times=times)
+            taken = in_turns(_readers(layer) | _go(layer))
+            show(f"{layer}; one core", taken, of="limit", by="cpu")
+            for name in list(taken)[1:]:
+                print(f"{name:28}{layer.entries / median(taken[name]):10,.0f} entries/s")
 
 
-def limit(layer: Sample) -> None:
-    """Inflate and hash both sides: what proving a layer costs at the very least."""
-    stored, plain = hashlib.sha256(), hashlib.sha256()
-    decoder = isal_zlib.decompressobj(GZIP_HEADER)
-    for chunk in chunks(layer.compressed):
-        stored.update(chunk)
-        plain.update(decoder.decompress(chunk))
+def memory() -> None:
+    """The most a process that reads a layer ever has, in MiB."""
+    print("\npeak memory of a reader, MiB")
+    print("                  nothing read    one thread    second core")
+    for layer in (samples.big(), samples.big_zstd(), samples.tiny(times=True)):
+        peaks = [_peak(layer.name, mode) for mode in ("nothing", "one", "second")]
+        print(f"{layer.name:18}" + "".join(f"{each:12.0f}  " for each in peaks))
 
 
-def ours(layer: Sample) -> None:
-    """The whole reading: proofs, tar walk, programs and shells by content."""
-    read_layer(layer.ref, chunks(layer.compressed), Limits())
+def _peak(name: str, mode: str) -> float:
+    command = [sys.executable, "-m", "benchmarks", "--peak", name, mode]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603 - ours
 
 
-def seconds(work: Callable[[Sample], None], layer: Sample) -> float:
-    """Of wall time."""
-    started = time.perf_counter()
-    work(layer)
-    return time.perf_counter() - started
+def _one_peak(name: str, mode: str) -> None:
+    layer = samples.by_name(name)
+    if mode != "nothing":
+        readers.facts(layer, second_core=mode == "second")
+    print(peak())
+
+
+def _readers(layer: Sample) -> dict[str, Run]:
+    return {
+        "limit": timed(partial(readers.limit, layer)),
+        "slimgate, walk": timed(partial(readers.walked, layer)),
+        "slimgate, facts": timed(partial(readers.facts, layer)),
+    }
+
+
+def _go(layer: Sample) -> dict[str, Run]:
+    """Go's readers, where there is Go."""
+    if not golang.there():
+        print("\nthere is no Go: its readers are left out")
+        return {}
+    zstd = layer.ref.media_type.endswith("zstd")
+    libraries = ("klauspost",) if zstd else ("std", "klauspost")
+    return {f"Go, {library}": golang.reader(library, layer) for library in libraries}
+
+
+FIGURES = {each.__name__: each for each in (cold, second, layers, tiny, memory, warm)}
 
 
 def main() -> None:
     """Measure and print."""
-    layer = sample()
-    rounds = [(seconds(limit, layer), seconds(ours, layer)) for _ in range(ROUNDS)]
-    floor, reading = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(bound / whole for bound, whole in rounds)
-    print(
-        f"layer             {len(layer.compressed) / 1e6:.1f} MB gzip, "
-        f"{layer.unpacked / 1e6:.1f} MB tar, {layer.entries:,} entries"
-    )
-    print(f"inflate, 2 hashes {floor:.2f} s")
-    print(f"slimgate          {reading:.2f} s, {len(layer.compressed) / reading / 1e6:.0f} MB/s")
-    print(f"of the limit      {ratio:.0%} (median of {ROUNDS} interleaved rounds)")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("figures", nargs="*", choices=[[], *FIGURES], help="default: all")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.peak:
+        _one_peak(*asked.peak)
+        return
+    for name in asked.figures or FIGURES:
+        FIGURES[name]()
 
 
 if __name__ == "__main__":

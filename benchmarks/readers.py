@@ -1,0 +1,63 @@
+"""What is measured: the limit, and slimgate on one core and on two."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from backports import zstd
+from isal import isal_zlib
+
+from benchmarks.samples import Sample
+from webhook.image.apply import merge
+from webhook.image.config import ImageConfig
+from webhook.image.facts import Files
+from webhook.image.layer import Layer, read_layer
+from webhook.image.platform import Platform
+from webhook.image.tree import files_of
+from webhook.limits import Limits
+
+_GZIP_HEADER = 31
+"""zlib's word for: a gzip header, the largest window."""
+_LIMITS = Limits()
+_CONFIG = ImageConfig(
+    digest="sha256:" + "0" * 64, platform=Platform.of("linux", "amd64"), diff_ids=(), user=""
+)
+
+
+class _Decoder(Protocol):
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def limit(layer: Sample) -> None:
+    """Inflate and hash both sides: what proving a layer costs at the very least."""
+    stored, plain = hashlib.sha256(), hashlib.sha256()
+    decoder: _Decoder = (
+        zstd.ZstdDecompressor()
+        if layer.ref.media_type.endswith("zstd")
+        else isal_zlib.decompressobj(_GZIP_HEADER)
+    )
+    for chunk in layer.chunks():
+        stored.update(chunk)
+        plain.update(decoder.decompress(chunk))
+
+
+def walked(layer: Sample, *, second_core: bool = False) -> Layer:
+    """Read a layer: proofs, tar walk, programs and shells by content."""
+    return read_layer(layer.ref, layer.chunks(), _LIMITS, second_core=second_core)
+
+
+def facts(layer: Sample, *, second_core: bool = False) -> Files:
+    """All of it: the layer read, applied, and every fact found."""
+    return _together(walked(layer, second_core=second_core))
+
+
+def side_by_side(*layers: Sample) -> None:
+    """Several layers at a time, a thread each."""
+    with ThreadPoolExecutor(len(layers)) as pool:
+        list(pool.map(walked, layers))
+
+
+def _together(layer: Layer) -> Files:
+    return files_of(_CONFIG, [layer], merge([layer], _LIMITS))

@@ -1,0 +1,85 @@
+"""Runs taken in turns, so that a machine's moods strike all of them, and what came of it.
+
+CPU seconds count what the run itself computed, whoever else is on the machine: on one core
+they are the figure. Wall seconds show the use of a second one, and the noise.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+ROUNDS: Final = 7
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one run took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+Run = Callable[[], Took]
+Times = Mapping[str, Sequence[Took]]
+
+
+def timed(work: Callable[[], object]) -> Run:
+    """A run of something in this process, its threads included."""
+
+    def run() -> Took:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        return Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+    return run
+
+
+def in_turns(runs: Mapping[str, Run], rounds: int = ROUNDS) -> Times:
+    """Each run once a round; one round before, whose times are dropped."""
+    taken = [{name: run() for name, run in runs.items()} for _ in range(rounds + 1)][1:]
+    return {name: [one[name] for one in taken] for name in runs}
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This process and those it starts, held to one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def peak() -> float:
+    """The most memory this process ever had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show(title: str, times: Times, *, of: str, by: str) -> None:
+    """Print a table: seconds, and the speed of each beside that of ``of``, round by round."""
+    print(f"\n{title}\n{'':28}{'CPU s':^20}{'wall s':^20}{f'speed / {of} ({by})':^28}")
+    print(f"{'':28}{'min   med   max':^20}{'min   med   max':^20}{'min   med   max':^28}")
+    for name, taken in times.items():
+        ratios = [getattr(a, by) / getattr(b, by) for a, b in zip(times[of], taken, strict=True)]
+        cells = [[one.cpu for one in taken], [one.wall for one in taken], ratios]
+        print(
+            f"{name:28}"
+            + "".join(f"{_spread(cell):^{w}}" for cell, w in zip(cells, (20, 20, 28), strict=True))
+        )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{min(values):5.2f} {statistics.median(values):5.2f} {max(values):5.2f}"
+
+
+def median(taken: Sequence[Took], by: str = "cpu") -> float:
+    """Seconds."""
+    return float(statistics.median(getattr(one, by) for one in taken))
