@@ -105,7 +105,7 @@ def _stack(lower: Node, upper: Node) -> bool:
             else:
                 if node.implicit:
                     differs |= old is not None and old.children is None
-                    _inherit(old, node, below if above.entry is None else above)
+                    _inherit(old, node, below if above.entry is None else None)
                 below.children[name] = node
     return differs
 
@@ -117,13 +117,16 @@ def _take_over(old: Node, new: Node) -> None:
         old.mode, old.uid, old.gid = new.mode, new.uid, new.gid
 
 
-def _inherit(old: Node | None, new: Node, around: Node) -> None:
-    """A folder that nobody named: of the one that it hides it takes over the metadata."""
+def _inherit(old: Node | None, new: Node, around: Node | None) -> None:
+    """A folder that nobody named: of the one that it hides it takes over the metadata.
+
+    ``around`` is the folder that it is in, where nobody named that one either.
+    """
     if new.entry is not None:
         return
     if old is not None and old.children is not None:
         new.mode, new.uid, new.gid = old.mode, old.uid, old.gid
-    elif around.mode & _SETGID:
+    elif around and around.mode & _SETGID and (old is None or old.inode.kind != tarheader.SYMLINK):
         new.gid = around.gid  # as mkdir(2) has it
 
 
