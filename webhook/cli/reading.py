@@ -33,7 +33,7 @@ def reading(settings: Settings) -> Iterator[Wired]:
         # A terminal that cannot move its cursor would keep an empty line of each bar.
         moves = sys.stderr.isatty() and settings.variable("term") != "dumb"
         shown = progress.bars(sys.stderr) if moves else progress.nothing()
-    with shown as observe, closing(build(settings, observe)) as wired:
+    with shown as observe, closing(build(settings, observe, second_core=True)) as wired:
         yield wired
 
 

@@ -84,6 +84,7 @@ class Gatherer:
         near: Callable[[Reference], bool] = lambda _reference: False,
         waiters: int | None = None,
         observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
+        second_core: bool = False,
     ) -> None:
         """Gather from ``source``.
 
@@ -100,10 +101,11 @@ class Gatherer:
                 that spares nobody anything.
             waiters: reviews that may wait at the same time; None: any number.
             observe: told the compressed bytes of each chunk of a layer as it is read.
+            second_core: as ``read_layer``'s; for whoever does nothing but read.
         """
         self._source, self._caches, self._limits = source, caches, limits
         self._clock, self._background, self._nodes, self._near = clock, background, nodes, near
-        self._observe = observe
+        self._observe, self._second_core = observe, second_core
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
@@ -230,7 +232,12 @@ class Gatherer:
     def _read_layer(self, reference: Reference, ref: LayerRef, keep: Collection[int] = ()) -> Layer:
         chunks = self._source.blob(reference, _descriptor(ref), self._later())
         layer = read_layer(
-            ref, chunks, self._limits, keep=keep, progress=partial(self._observe, ref)
+            ref,
+            chunks,
+            self._limits,
+            keep=keep,
+            progress=partial(self._observe, ref),
+            second_core=self._second_core,
         )
         self._caches.layers.put(_layer_key(ref), layer)
         return layer

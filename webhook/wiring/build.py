@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,10 +55,18 @@ class Wired:
         self.sources.close()
 
 
-def build(settings: Settings, observe: Observe = lambda _layer, _count: None) -> Wired:
+def build(
+    settings: Settings,
+    observe: Observe = lambda _layer, _count: None,
+    *,
+    second_core: bool = False,
+) -> Wired:
     """Everything that reads images; to be closed, and built in the process that uses it.
 
-    ``observe`` is told the compressed bytes of each chunk of a layer that is read.
+    Args:
+        settings: what slimgate was told.
+        observe: told the compressed bytes of each chunk of a layer that is read.
+        second_core: whether reading may take another core, where there is one.
     """
     sources = Sources(settings)
     opening = Lanes(settings.opening_threads, _OPENING_IN_ALL, spare=_OPENING_SPARE, name="opening")
@@ -73,6 +82,7 @@ def build(settings: Settings, observe: Observe = lambda _layer, _count: None) ->
         near=sources.near,
         waiters=settings.waiters,
         observe=observe,
+        second_core=second_core and len(os.sched_getaffinity(0)) > 1,
     )
     return Wired(
         sources=sources,
