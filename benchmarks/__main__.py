@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 from benchmarks import golang, readers, samples
@@ -43,14 +44,17 @@ def layers() -> None:
     """Two layers on two cores, beside one after the other."""
     layer = samples.big()
     both = (layer, samples.again(layer, 1))
-    runs = {
-        "one after the other": timed(lambda: [readers.walked(one) for one in both]),
-        "side by side": timed(partial(readers.side_by_side, *both)),
-        "each on both cores": timed(
-            lambda: [readers.walked(one, second_core=True) for one in both]
-        ),
-    }
-    show("two layers", in_turns(runs, 3), of="one after the other", by="wall")
+    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2) as processes:
+        runs = {
+            "one after the other": timed(lambda: [readers.walked(one) for one in both]),
+            "two threads": timed(partial(readers.side_by_side, threads, *both)),
+            "two processes": timed(partial(readers.side_by_side, processes, *both)),
+            "each on both cores": timed(
+                lambda: [readers.walked(one, second_core=True) for one in both]
+            ),
+        }
+        times = in_turns(runs)
+    show("two layers; CPU is this process's", times, of="one after the other", by="wall")
 
 
 def tiny() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Protocol
 
 from backports import zstd
@@ -53,10 +53,9 @@ def facts(layer: Sample, *, second_core: bool = False) -> Files:
     return _together(walked(layer, second_core=second_core))
 
 
-def side_by_side(*layers: Sample) -> None:
-    """Several layers at a time, a thread each."""
-    with ThreadPoolExecutor(len(layers)) as pool:
-        list(pool.map(walked, layers))
+def side_by_side(pool: Executor, *layers: Sample) -> None:
+    """Several layers at a time, a thread or a process each; what was read comes back here."""
+    list(pool.map(walked, layers))
 
 
 def _together(layer: Layer) -> Files:

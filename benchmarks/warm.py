@@ -104,7 +104,7 @@ def _review(image: str) -> bytes:
     pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "app", "namespace": "shop", "managedFields": []},
+        "metadata": {"name": "app", "namespace": "shop"},
         "spec": {"containers": containers},
     }
     request = {
@@ -118,10 +118,10 @@ def _review(image: str) -> bytes:
         "object": pod,
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    fields = pod["metadata"]["managedFields"]
+    fields: dict[str, Any] = {}
+    pod["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": {"f:spec": fields}}]
     while len(json.dumps(review)) < BYTES:
-        path = f"f:field-{len(fields)}"
-        fields.append({"manager": "kubectl", "fieldsV1": {"f:spec": {path: {}}}})
+        fields[f"f:terminationMessagePath-{len(fields)}"] = {}
     return json.dumps(review).encode()
 
 
