@@ -13,7 +13,7 @@ Never raises for an image: what cannot be found out, or not in time, is a findin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 from webhook.checks.check import Finding, Subject, run
@@ -60,14 +60,8 @@ class _Answer:
     platform: str | None = None
 
 
-@dataclass(slots=True)
-class _Known:
-    """What has been gathered so far, by reference."""
-
-    images: dict[Reference, Gathered] = field(default_factory=dict)
-
-    def of(self, reference: Reference | None) -> Gathered | None:
-        return None if reference is None else self.images.get(reference)
+_Known = dict[Reference | None, Gathered]
+"""What has been gathered so far; of a name that is no reference, nothing ever is."""
 
 
 def evaluate(
@@ -90,7 +84,7 @@ def evaluate(
         policy applies.
     """
     questions = tuple(_questions(workload, policies, namespace, today))
-    known = _Known()
+    known: _Known = {}
     answers = _ask(questions, workload, namespace, today, known)
     for gather in (_gather_configs, _gather_layers):
         wanted = _wanted(questions, answers)
@@ -169,7 +163,7 @@ def _ask(
     return [
         tuple(
             _answer(question, workload, namespace, today, item)
-            for item in known.of(question.reference) or (None,)
+            for item in known.get(question.reference) or (None,)
         )
         for question in questions
     ]
@@ -263,7 +257,7 @@ def _gather_configs(
 ) -> None:
     requests = {_request(reference, workload): reference for reference in wanted}
     for request, gathered in images.configs(tuple(requests), deadline).items():
-        known.images[requests[request]] = gathered
+        known[requests[request]] = gathered
 
 
 def _gather_layers(
@@ -274,13 +268,13 @@ def _gather_layers(
     known: _Known,
 ) -> None:
     requests = {reference: _request(reference, workload) for reference in wanted}
-    opened = {request: known.images[reference] for reference, request in requests.items()}
+    opened = {request: known[reference] for reference, request in requests.items()}
     read = images.layers(
         [item for request, gathered in opened.items() for item in unread(request, gathered)],
         deadline,
     )
     for reference, request in requests.items():
-        known.images[reference] = layered(request, opened[request], read)
+        known[reference] = layered(request, opened[request], read)
 
 
 def _request(reference: Reference, workload: Workload) -> ImageRequest:
