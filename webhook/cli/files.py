@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import click
 
-from webhook.cli.options import PlatformType, deadline, option, reads_images
+from webhook.cli.options import deadline, one_platform, option, reads_images
 from webhook.cli.output import show
 from webhook.cli.reading import layers_of, reading
 from webhook.image.apply import merge
@@ -19,11 +19,7 @@ from webhook.settings import Settings
 
 @click.command("files", no_args_is_help=True)
 @click.argument("image")
-@option(
-    "--platform",
-    type=PlatformType(),
-    help="Which image of an index. Default: linux/amd64, or the only one.",
-)
+@one_platform
 @option(
     "-o",
     "--output",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from webhook.cli.options import PlatformType, deadline, option, reads_images
+from webhook.cli.options import deadline, one_platform, option, reads_images
 from webhook.cli.output import show
 from webhook.cli.reading import facts_of, reading
 from webhook.errors import ImageError
@@ -21,11 +21,7 @@ UNREADABLE = 2
 
 @click.command("inspect", no_args_is_help=True)
 @click.argument("image")
-@option(
-    "--platform",
-    type=PlatformType(),
-    help="Which image of an index. Default: linux/amd64, or the only one.",
-)
+@one_platform
 @option(
     "-o",
     "--output",

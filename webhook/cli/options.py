@@ -169,3 +169,11 @@ _READING = (
 def deadline(settings: Settings) -> Deadline:
     """When the whole command has to be done."""
     return Deadline.after(settings.timeout, time.monotonic)
+
+
+one_platform = option(
+    "--platform",
+    type=PlatformType(),
+    help="Which image of an index. Default: linux/amd64, or the only one.",
+)
+"""Of the commands that show one image."""
