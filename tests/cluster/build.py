@@ -70,6 +70,15 @@ class Program:
 
 KUBE_APISERVER = Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver")
 KUBECTL = Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl")
+CONTROLLER_MANAGER = Program(
+    "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"
+)
+SCHEDULER = Program("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler")
+PROXY = Program("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy")
+KUBELET = Program("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet")
+OLDEST_APISERVER = Program(
+    "kube-apiserver", "kubernetes-oldest", "k8s.io/kubernetes/cmd/kube-apiserver"
+)
 ETCD = Program("etcd", "etcd", "go.etcd.io/etcd/server/v3")
 REGISTRY = Program(
     "registry",
@@ -78,7 +87,9 @@ REGISTRY = Program(
     packaged_as="docker-registry",
 )
 HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", packaged_as="helm")
-PROGRAMS = (KUBE_APISERVER, KUBECTL, ETCD, REGISTRY, HELM)
+NODE_PROGRAMS = (CONTROLLER_MANAGER, SCHEDULER, PROXY, KUBELET)
+"""What a cluster needs besides its API server to run pods."""
+PROGRAMS = (KUBE_APISERVER, KUBECTL, ETCD, REGISTRY, HELM, *NODE_PROGRAMS, OLDEST_APISERVER)
 
 
 def cache() -> Path:
@@ -140,7 +151,7 @@ def _build(go: str, program: Program, target: Path, say: Say) -> None:
 
 def _flags(program: Program) -> str:
     """Linker flags: no debug information, and the version that Kubernetes reports."""
-    if program.folder != "kubernetes":
+    if not program.folder.startswith("kubernetes"):
         return "-s -w"
     major, minor, _ = program.version.removeprefix("v").split(".")
     values = {"gitVersion": program.version, "gitMajor": major, "gitMinor": minor}
