@@ -1,7 +1,8 @@
 """What a tenant can try who administers a namespace, but not the cluster: none of it gets by.
 
 The tenant holds in prod what Kubernetes' own ``admin`` ClusterRole is made of (the controller that
-adds it up does not run here), and the ephemeral containers that ``kubectl debug`` needs. That it cannot change the namespace's ``slimgate.dev/*`` labels is in tests/chart.
+adds it up does not run here), and the ephemeral containers that ``kubectl debug`` needs. That
+nobody changes the ``slimgate.dev/*`` labels of a namespace by such rights is in tests/chart.
 """
 
 from __future__ import annotations
