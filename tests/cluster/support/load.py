@@ -146,7 +146,7 @@ def _client(
     connection = None
     while (good := jobs.get()) is not None:
         begun = time.monotonic()
-        connection, status, said = ask(connection, good)
+        connection, status, said = ask(connection, good=good)
         now = time.monotonic()
         done.asked.append(Asked(begun - started, now - begun, good, status, said))
     if connection is not None:
@@ -161,7 +161,7 @@ def _asker(
     bodies = {good: json.dumps(document).encode() for good, document in pods.items()}
 
     def ask(
-        connection: http.client.HTTPSConnection | None, good: bool
+        connection: http.client.HTTPSConnection | None, *, good: bool
     ) -> tuple[http.client.HTTPSConnection | None, int, str]:
         connection = connection or http.client.HTTPSConnection(host, timeout=40, context=trust)
         try:
