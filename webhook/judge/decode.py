@@ -127,6 +127,9 @@ class _Decoder:
         least = kind.ge if isinstance(kind, inspect.IntType) else None
         if least is not None and isinstance(node.value, int) and node.value < least:
             return self._wrong(node, path, f"at least {least}")
+        most = kind.le if isinstance(kind, inspect.IntType) else None
+        if most is not None and isinstance(node.value, int) and node.value > most:
+            return self._wrong(node, path, f"at most {most}")
         return kind.cls(node.value) if isinstance(kind, inspect.EnumType) else node.value
 
     def _try(self, line: int, path: str, make: Callable[[], Any]) -> Any:
