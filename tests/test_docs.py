@@ -19,6 +19,12 @@ def test_generated_pages_are_fresh(name):
     assert (docs.DOCS / name).read_text() == PAGES[name]
 
 
+@pytest.mark.parametrize("name", docs.templates())
+def test_the_charts_crd_is_fresh(name):
+    """The same for the templates that are made from the types."""
+    assert (docs.TEMPLATES / name).read_text() == docs.templates()[name]
+
+
 def _reasons(kind: type[errors.ImageError] = errors.ImageError) -> set[str]:
     below = [_reasons(one) for one in kind.__subclasses__()]
     return set().union(*below) if below else {kind.reason}

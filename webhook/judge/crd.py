@@ -17,16 +17,15 @@ import ast
 import inspect as source_of
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
-import msgspec
+import yaml
 from msgspec import inspect
 
 from webhook.checks import ALL
-from webhook.checks.age import Age
 from webhook.checks.base import Bases
 from webhook.checks.check import Options
 from webhook.checks.reference import Named, Tags
@@ -35,7 +34,6 @@ from webhook.image.globs import Glob, TagGlob
 from webhook.image.quantity import Quantity
 from webhook.judge.document import (
     Checks,
-    EphemeralContainers,
     Exemption,
     ImagePolicy,
     Images,
@@ -56,7 +54,9 @@ _LABEL_KEY = (
     r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 )
 _LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
-_QUANTITY = r"^[+]?([0-9]{1,20}([.][0-9]{0,9})?|[.][0-9]{1,9})([KMGTPE]i|[kMGTPE]|[eE][+-]?[0-9]{1,2})?$"
+_QUANTITY = (
+    r"^[+]?([0-9]{1,20}([.][0-9]{0,9})?|[.][0-9]{1,9})([KMGTPE]i|[kMGTPE]|[eE][+-]?[0-9]{1,2})?$"
+)
 Rule = tuple[str, str]
 """A CEL expression over ``self``, and what it means when it is false."""
 
@@ -119,8 +119,7 @@ _LEAVES: Mapping[type, tuple[Rule, ...]] = {
     Glob: (  # one regular expression for all of it would be over the API server's CEL budget
         (
             "self == '*' || self.matches('^([^/]*[.:A-Z][^/]*|localhost)/')",
-            "names no registry: globs match whole names, such as registry.example/team/* or "
-            "docker.io/library/nginx",
+            "names no registry: globs match whole names (try docker.io/library/nginx for nginx)",
         ),
         (
             r"self == '*' || self.matches(r'^([*][.])?[\]\[A-Za-z0-9.:-]+/')",
@@ -132,7 +131,7 @@ _LEAVES: Mapping[type, tuple[Rule, ...]] = {
         ),
         (
             "!self.matches('^(docker.io/[^/*]+$|index.docker.io/)')",
-            "matches nothing: Docker Hub's images are docker.io/library/NAME or docker.io/USER/NAME",
+            "matches nothing: write docker.io/library/NAME or docker.io/USER/NAME",
         ),
     ),
     TagGlob: ((r"self.matches(r'^[A-Za-z0-9_.*-]+$')", "is no tag"),),
@@ -239,7 +238,7 @@ def guard() -> tuple[Schema, Schema]:
 def _keys(path: str, kind: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each object below ``path``, lists as ``[]``, with the keys that it may have."""
     if isinstance(kind, inspect.UnionType):
-        kind = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
+        kind = _present(kind)
     if isinstance(kind, inspect.VarTupleType):
         yield from _keys(f"{path}[]", kind.item_type)
     if isinstance(kind, inspect.StructType):
@@ -265,6 +264,16 @@ def _known(path: str, keys: tuple[str, ...]) -> dict[str, str]:
         "message": f"{path.removeprefix('object.')} has an unknown field: "
         + (f"there are {', '.join(keys)}" if keys else "there are none"),
     }
+
+
+def manifest() -> str:
+    """All three objects as YAML, for ``kubectl apply``."""
+    return "---\n".join(map(yaml_of, (custom_resource_definition(), *guard())))
+
+
+def yaml_of(document: Schema) -> str:
+    """One object as YAML, its keys in the order of the code."""
+    return yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
 
 
 def _column(name: str, kind: str, path: str, description: str) -> Schema:
@@ -334,22 +343,22 @@ def _status() -> Schema:
 def _schema(kind: Any) -> Schema:
     """The schema of one type, by what ``msgspec.inspect`` says of it."""
     if isinstance(kind, inspect.UnionType):
-        return _schema(next(one for one in kind.types if not isinstance(one, inspect.NoneType)))
-    if isinstance(kind, inspect.StructType):
-        return _object(kind)
-    if isinstance(kind, inspect.CustomType):
-        return _leaf(kind.cls)
-    if isinstance(kind, inspect.VarTupleType):
-        bound = {} if kind.max_length is None else {"maxItems": kind.max_length}
-        return {"type": "array", **bound, "items": _schema(kind.item_type)}
-    if isinstance(kind, inspect.DictType):
-        bound = {} if kind.max_length is None else {"maxProperties": kind.max_length}
-        return {"type": "object", **bound, "additionalProperties": _schema(kind.value_type)}
-    if isinstance(kind, inspect.EnumType):
-        return _words_of_a_list([member.value for member in kind.cls], kind.cls.__doc__)
-    if isinstance(kind, inspect.LiteralType):
-        return _words_of_a_list(list(kind.values), None)
-    return _scalar(kind)
+        return _schema(_present(kind))
+    return _MAKERS.get(type(kind), _scalar)(kind)
+
+
+def _present(kind: Any) -> Any:
+    """None is how the types say absent."""
+    return next(one for one in kind.types if not isinstance(one, inspect.NoneType))
+
+
+def _array(kind: inspect.VarTupleType) -> Schema:
+    return {"type": "array", "maxItems": kind.max_length, "items": _schema(kind.item_type)}
+
+
+def _map(kind: inspect.DictType) -> Schema:
+    values = _schema(kind.value_type)
+    return {"type": "object", "maxProperties": kind.max_length, "additionalProperties": values}
 
 
 def _scalar(kind: Any) -> Schema:
@@ -361,14 +370,20 @@ def _scalar(kind: Any) -> Schema:
     return dict(_LABEL_VALUES)  # the only strings without a type of their own
 
 
-def _words_of_a_list(words: list[Any], said: str | None) -> Schema:
-    return {"type": "string", "enum": words, **({"description": _words(said)} if said else {})}
+def _enum(kind: inspect.EnumType) -> Schema:
+    words = [member.value for member in kind.cls]
+    return {"type": "string", "enum": words, "description": _words(kind.cls.__doc__)}
 
 
-def _leaf(kind: Any) -> Schema:
-    schema = {key: value for key, value in kind.SCHEMA.items() if key != "anyOf"}
-    described = {"description": _words(kind.__doc__), **schema}
-    return described | _MORE.get(kind, {}) | _validations(_LEAVES.get(kind, ()))
+def _literal(kind: inspect.LiteralType) -> Schema:
+    return {"type": "string", "enum": list(kind.values)}
+
+
+def _leaf(kind: inspect.CustomType) -> Schema:
+    leaf: Any = kind.cls
+    schema = {key: value for key, value in leaf.SCHEMA.items() if key != "anyOf"}
+    described = {"description": _words(leaf.__doc__), **schema}
+    return described | _MORE.get(leaf, {}) | _validations(_LEAVES.get(leaf, ()))
 
 
 def _object(kind: inspect.StructType) -> Schema:
@@ -386,6 +401,16 @@ def _object(kind: inspect.StructType) -> Schema:
         "x-kubernetes-preserve-unknown-fields": True,
         **_validations(rules),
     }
+
+
+_MAKERS: Mapping[type, Callable[[Any], Schema]] = {
+    inspect.StructType: _object,
+    inspect.CustomType: _leaf,
+    inspect.VarTupleType: _array,
+    inspect.DictType: _map,
+    inspect.EnumType: _enum,
+    inspect.LiteralType: _literal,
+}
 
 
 def _field(kind: type, field: inspect.Field, said: str | None) -> Schema:
@@ -428,8 +453,10 @@ def _said_of_check(name: str) -> str:
 
 @cache
 def _said_of_fields(kind: type) -> dict[str, str]:
-    """Field to the text below it, which Python itself does not keep; of a check's options, the
-    list in its docstring."""
+    """Field to the text below it, which Python itself does not keep.
+
+    Of a check's options it is the list in the docstring of the check.
+    """
     if issubclass(kind, Options):
         return dict(_said_of_options(sys.modules[kind.__module__].__doc__ or ""))
     if kind is Checks:

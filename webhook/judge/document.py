@@ -120,9 +120,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class Images(_Struct, frozen=True):
     """Which images are judged."""
 
-    include: Annotated[tuple[Glob, ...], MANY] = msgspec.field(
-        default_factory=lambda: (Glob("*"),)
-    )
+    include: Annotated[tuple[Glob, ...], MANY] = msgspec.field(default_factory=lambda: (Glob("*"),))
     """Globs on image names; absent: every image."""
     exclude: Annotated[tuple[Glob, ...], MANY] = ()
     """Globs on image names that are left out although include has them."""
