@@ -102,7 +102,7 @@ SCHEMA = {
     "no tags": "action: Enforce\nchecks: {reference: {tags: {deny: []}}}",
     "tag": "action: Enforce\nchecks: {reference: {tags: {deny: ['a b']}}}",
     "no bases": "action: Enforce\nchecks: {base: {allow: []}}",
-    "base": "action: Enforce\nchecks: {base: {allow: [Alpine]}}",
+    "base in upper case": "action: Enforce\nchecks: {base: {allow: [Alpine]}}",
     "include empty": f"{ON}images: {{include: []}}",
     "include no list": f"{ON}images: {{include: nginx}}",
     "glob without registry": f"{ON}images: {{include: [nginx]}}",
@@ -179,6 +179,9 @@ STATUS = {
 
 BROKEN = {**SCHEMA, **GUARD, **{name: spec for name, (spec, _) in STATUS.items()}}
 
+assert len(GOOD) + len(BROKEN) == sum(map(len, (GOOD, SCHEMA, GUARD, STATUS)))
+assert not GOOD.keys() & BROKEN.keys()
+
 
 def document(spec):
     """As kubectl reads it."""
@@ -195,10 +198,14 @@ class Served:
     guarded: dict[str, tuple[int, str]]
 
 
+def _dry(one, sent):
+    return one.post(f"{POLICIES}?dryRun=All", sent)
+
+
 def _answers(one):
     said = {}
     for name, spec in {**GOOD, **BROKEN}.items():
-        answer = one.post(f"{POLICIES}?dryRun=All", document(spec))
+        answer = _dry(one, document(spec))
         said[name] = (answer.status, answer.json.get("message", ""))
     return said
 
@@ -220,12 +227,12 @@ def served(request, provide, tmp_path_factory):
         one.must(*apply, stdin=json.dumps(custom_resource_definition()))
         one.must("wait", "--for=condition=Established", "crd/imagepolicies.slimgate.dev")
         good = document(ON)
-        assert eventually(lambda: one.post(f"{POLICIES}?dryRun=All", good).status == 201)
+        assert eventually(lambda: _dry(one, good).status == 201)
         unguarded = _answers(one)
         for part in guard():
             one.must(*apply, stdin=json.dumps(part))
         null = document(GUARD["null check"])
-        assert eventually(lambda: one.post(f"{POLICIES}?dryRun=All", null).status == 422)
+        assert eventually(lambda: _dry(one, null).status == 422)
         yield Served(one, unguarded, _answers(one))
 
 
@@ -301,9 +308,8 @@ def test_what_is_kept_reaches_slimgate(served):
     try:
         for name in specs:
             sent = document(GUARD[name])
-            path = f"{POLICIES}?dryRun=All"
-            assert eventually(lambda sent=sent: served.cluster.post(path, sent).status == 201)
-            stored = served.cluster.post(path, sent).json
+            assert eventually(lambda sent=sent: _dry(served.cluster, sent).status == 201)
+            stored = _dry(served.cluster, sent).json
             assert stored["spec"] == sent["spec"], name
             assert observed(stored, None).problems == observed(sent, None).problems != ()
     finally:

@@ -137,7 +137,7 @@ _LEAVES: Mapping[type, tuple[Rule, ...]] = {
     TagGlob: ((r"self.matches(r'^[A-Za-z0-9_.*-]+$')", "is no tag"),),
     Quantity: (
         (
-            f"type(self) == int || string(self).matches(r'{_QUANTITY}')",
+            f"type(self) == int ? self >= 0 : string(self).matches(r'{_QUANTITY}')",
             "is no size in bytes: 150Mi, 1Gi, 1.5G, 1048576",
         ),
     ),
