@@ -4,7 +4,7 @@
     docs/cli.md       from ``--help``
     docs/limits.md    from webhook/limits.py
 
-and the chart's templates of the CustomResourceDefinition and its guard, from webhook/judge/crd.py.
+and the chart's CustomResourceDefinition and its guard, from webhook/judge/crd.py.
 
 tests/test_docs.py fails when a page is stale.
 """
@@ -22,11 +22,11 @@ import click
 from webhook import limits
 from webhook.checks import ALL
 from webhook.cli.main import slimgate
-from webhook.judge.crd import custom_resource_definition, guard, yaml_of
+from webhook.judge.crd import NAME, custom_resource_definition, guard, yaml_of
 from webhook.limits import GIB, KIB, MIB, Limits
 
 DOCS = Path(__file__).parent.parent / "docs"
-TEMPLATES = DOCS.parent / "charts" / "slimgate" / "templates"
+CHART = DOCS.parent / "charts" / "slimgate"
 WIDTH = 96
 """Columns of a help text: what fits a page without scrolling."""
 
@@ -139,42 +139,42 @@ def _amount(value: int, name: str) -> str:
     return f"{value:,} bytes" if name.endswith("bytes") else f"{value:,}"
 
 
-CHART_HEAD = "{{- /* Made by `make docs` from webhook/judge/crd.py: change it there. */ -}}\n"
-KEPT = """\
-  {{- if .Values.crds.keep }}
-  annotations:
-    helm.sh/resource-policy: keep
-  {{- end }}
+MADE = "Made by `make docs` from webhook/judge/crd.py: change it there."
+GUARDED = """\
+metadata:
+  name: {{ include "slimgate.clusterName" . }}-policies
+  labels: {{- include "slimgate.labels" . | nindent 4 }}
 """
 
 
-def templates() -> Mapping[str, str]:
-    """The chart's templates that are made from the types: file name to text.
+def chart_files() -> Mapping[str, str]:
+    """What the chart has that is made from the types: path in the chart to text.
 
-    The CRD is a template and not in crds/, which ``helm upgrade`` never touches; its policies
-    are removed with it unless ``crds.keep`` says otherwise.
+    The CRD lies in crds/, which Helm installs before it asks what kinds there are; the
+    template that upgrades it reads it from there.
     """
-    crd = yaml_of(custom_resource_definition())
-    name = "  name: imagepolicies.slimgate.dev\n"
-    assert crd.count(name) == 1
     policy, binding = map(yaml_of, guard())
-    bodies = {
-        "crd-imagepolicies.yaml": crd.replace(name, name + KEPT),
-        "validatingadmissionpolicy-imagepolicies.yaml": policy,
-        "validatingadmissionpolicybinding-imagepolicies.yaml": binding,
+    return {
+        "crds/imagepolicies.slimgate.dev.yaml": f"# {MADE}\n"
+        + yaml_of(custom_resource_definition()),
+        "templates/guard-policies-policy.yaml": _guard(policy),
+        "templates/guard-policies-binding.yaml": _guard(binding),
     }
-    return {file: _template(body) for file, body in bodies.items()}
 
 
-def _template(body: str) -> str:
-    assert "{{" not in body.replace(KEPT, "")
-    return f"{CHART_HEAD}{{{{- if .Values.crds.enabled }}}}\n{body}{{{{- end }}}}\n"
+def _guard(body: str) -> str:
+    """Under the release's name, and only where the values want it."""
+    assert "{{" not in body
+    named = body.replace(f"metadata:\n  name: {NAME}\n", GUARDED).replace(
+        f"policyName: {NAME}", 'policyName: {{ include "slimgate.clusterName" . }}-policies'
+    )
+    return f"{{{{- if (.Values.guards).policies }}}}\n# {MADE}\n{named}{{{{- end }}}}\n"
 
 
 def main() -> None:
-    """Write every page, and the chart's templates."""
-    for name, text in templates().items():
-        (TEMPLATES / name).write_text(text)
+    """Write every page, and what the chart has of the types."""
+    for path, text in chart_files().items():
+        (CHART / path).write_text(text)
     for name, text in pages().items():
         (DOCS / name).write_text(text)
 

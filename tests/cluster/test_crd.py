@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 
 import pytest
-import yaml
 
 from scripts import docs
 from tests.cluster import build
@@ -387,22 +385,32 @@ def test_every_field_is_described():
     assert list(_undescribed(version["schema"]["openAPIV3Schema"], "")) == []
 
 
+HOOK = """\
+{{- $crd := .Files.Get "crds/imagepolicies.slimgate.dev.yaml" | fromYaml }}
+{{- $_ := set $crd.metadata "annotations" (dict "helm.sh/hook" "pre-upgrade") }}
+{{- toYaml $crd }}
+"""
+HELPERS = """\
+{{- define "slimgate.clusterName" }}gate{{ end }}
+{{- define "slimgate.labels" }}
+a: b
+{{- end }}
+"""
+
+
 @pytest.fixture
 def release(served, provide, tmp_path):
-    """Helm with a chart that holds the real chart's templates of the CRD, and a policy."""
+    """Helm with a chart that holds what ours has of the types, the upgrade hook and a policy."""
     program = provide(build.HELM)
-    (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: only-crd, version: 0.1.0}")
-    (tmp_path / "values.yaml").write_text("crds: {enabled: true, keep: false}")
-    for name in docs.templates():
-        shutil.copy(docs.TEMPLATES / name, tmp_path / "templates" / name)
-    mine = yaml.safe_load(builtin("nonroot").read_text())
-    mine["metadata"]["name"] = "from-the-chart"
-    mine["metadata"]["annotations"] = {
-        "helm.sh/hook": "post-install,post-upgrade",
-        "helm.sh/hook-delete-policy": "never",
-    }
-    (tmp_path / "templates" / "policy.yaml").write_text(yaml.safe_dump(mine))
+    (tmp_path / "values.yaml").write_text("guards: {policies: true}")
+    for path, content in docs.chart_files().items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    (tmp_path / "templates" / "crd.yaml").write_text(HOOK)
+    (tmp_path / "templates" / "_helpers.tpl").write_text(HELPERS)
+    mine = builtin("nonroot").read_text().replace("name: nonroot", "name: from-the-chart")
+    (tmp_path / "templates" / "policy.yaml").write_text(mine)
     env = {"HELM_CACHE_HOME": str(tmp_path), "HELM_CONFIG_HOME": str(tmp_path)}
     kubeconfig = ("--kubeconfig", served.cluster.folder / "kubeconfig", "--namespace", "default")
 
@@ -426,8 +434,8 @@ def _left(one, *kinds):
     return one.must("get", ",".join(kinds), "-o", "name").split()
 
 
-def test_helm_installs_upgrades_and_removes_it(served, release):
-    """A policy in the release that brings its CRD; an upgraded CRD; nothing left, or kept.
+def test_helm_installs_and_upgrades_it(served, release):
+    """A policy in the very release that brings its CRD; a CRD that is upgraded; what is left.
 
     Runs last: it takes the CRD away.
     """
@@ -435,8 +443,10 @@ def test_helm_installs_upgrades_and_removes_it(served, release):
     one = served.cluster
     run("install", "gate", chart)
     uid = one.must("get", "imgpol", "from-the-chart", "-o", "jsonpath={.metadata.uid}")
+    typo = document(GUARD["unknown check"])
+    assert eventually(lambda: _dry(one, typo).status == 422)
 
-    crd = chart / "templates" / "crd-imagepolicies.yaml"
+    crd = chart / "crds" / "imagepolicies.slimgate.dev.yaml"
     crd.write_text(crd.read_text().replace("- imgpol\n", "- imgpol\n    - imgp\n"))
     run("upgrade", "gate", chart)
     assert uid == one.must("get", "imgpol", "from-the-chart", "-o", "jsonpath={.metadata.uid}")
@@ -446,12 +456,9 @@ def test_helm_installs_upgrades_and_removes_it(served, release):
         "imgp",
     ]
 
-    run("upgrade", "gate", chart, "--set", "crds.keep=true")
     run("uninstall", "gate")
+    assert eventually(lambda: _left(one, "imgpol") == [])
     ours = ("crd", "validatingadmissionpolicies", "validatingadmissionpolicybindings")
     assert [name.partition("/")[2] for name in _left(one, *ours)] == ["imagepolicies.slimgate.dev"]
-    assert _left(one, "imgpol") != []
-
-    run("install", "gate", chart)
-    run("uninstall", "gate")
-    assert eventually(lambda: _left(one, *ours) == [])
+    run("install", "gate", chart)  # over the definition that was left
+    assert _left(one, "imgpol") == ["imagepolicy.slimgate.dev/from-the-chart"]
