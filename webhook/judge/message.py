@@ -76,7 +76,7 @@ def denial(decision: Decision) -> str:
     problems = _fold(decision.denied, _denying)
     shown, rest = problems[:MAX_SHOWN], len(problems) - MAX_SHOWN
     several = _several_platforms(decision.judgements)
-    verb = "would deny" if decision.audit_only else "denies"
+    verb = "would deny" if decision.lenient else "denies"
     counted = _grouped(problems, lambda p: p.judgement.policy)
     lines = []
     for policy, of_policy in _grouped(shown, lambda p: p.judgement.policy).items():
@@ -94,6 +94,16 @@ def warnings(decision: Decision) -> tuple[str, ...]:
     problems = _fold(decision.judgements, lambda judgement: judgement.warned)
     several = _several_platforms(decision.judgements)
     return tuple(_line(problem, several) + _remedy(problem.finding) for problem in problems)
+
+
+def break_glass(decision: Decision, namespace: str) -> tuple[str, ...]:
+    """The line that tells the user, when enforcement is switched off for a while."""
+    if not decision.break_glass:
+        return ()
+    where_on = (
+        f" for namespace {clean(namespace, 63)}" if decision.break_glass == "namespace" else ""
+    )
+    return (f"slimgate break-glass is on{where_on}: nothing is enforced",)
 
 
 def violations(decision: Decision, result: Result) -> tuple[str, ...]:
