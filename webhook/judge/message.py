@@ -25,6 +25,8 @@ MAX_SHOWN = 12
 """Problems a message shows; further ones are counted."""
 _IMAGE, _DETAIL, _PATH, _STEP = 400, 400, 200, 120
 """Characters of each part."""
+_SHORT = 58
+"""Characters of a namespace in a line of 120."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +99,11 @@ def warnings(decision: Decision) -> tuple[str, ...]:
 
 
 def break_glass(decision: Decision, namespace: str) -> tuple[str, ...]:
-    """The line that tells the user, when enforcement is switched off for a while."""
+    """The line that tells the user, at most 120 characters; none while policies are enforced."""
     if not decision.break_glass:
         return ()
-    where_on = (
-        f" for namespace {clean(namespace, 63)}" if decision.break_glass == "namespace" else ""
-    )
-    return (f"slimgate break-glass is on{where_on}: nothing is enforced",)
+    of = f" for namespace {clean(namespace, _SHORT)}" if decision.break_glass == "namespace" else ""
+    return (f"slimgate break-glass is on{of}: nothing is enforced",)
 
 
 def violations(decision: Decision, result: Result) -> tuple[str, ...]:
