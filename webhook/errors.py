@@ -5,6 +5,7 @@
     ├── PolicyError           a policy document is wrong: every fault of it at once
     ├── ReviewError           the bytes sent are no AdmissionReview
     ├── Busy                  as many reviews as may wait for images do: ask again in a second
+    ├── StateUnknown          what the cluster says is not known, or too old
     └── ImageError            an image could not be judged; has a ``reason``
         ├── ImageRefused      bytes were read and are wrong: a failure, whatever onUnknown says
         │   ├── Malformed · IntegrityError · Unsupported · LimitExceeded
@@ -42,6 +43,10 @@ class ReviewError(SlimgateError):
 
 class Busy(SlimgateError):
     """As many reviews as may wait for images are waiting: the client is to ask again soon."""
+
+
+class StateUnknown(SlimgateError):
+    """What the cluster says is not known, or too old."""
 
 
 class PolicyError(SlimgateError):

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.server.judges import SHELL, body, by_name, deployment, pod
-from webhook.errors import Busy, ReviewError
+from webhook.errors import Busy, ReviewError, StateUnknown
 from webhook.judge.decision import Action, Decision, Judgement
 from webhook.limits import Deadline
 from webhook.review.answer import MAX_ANNOTATION, MAX_WARNING, MAX_WARNINGS, Outcome, answer
@@ -215,3 +215,116 @@ def test_warnings_are_told_once_and_fit_together():
     assert sum(map(len, warnings)) <= MAX_WARNINGS
     assert len(set(warnings)) == len(warnings) > 10
     assert warnings[-1] == f"slimgate: and {100 - len(warnings) + 1} more warnings"
+
+
+def broken_glass(by):
+    """As ``by_name``, with enforcement switched off."""
+    return lambda workload, deadline: dataclasses.replace(
+        by_name(workload, deadline), break_glass=by
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("namespace", "slimgate break-glass is on for namespace prod: nothing is enforced"),
+        ("release", "slimgate break-glass is on: nothing is enforced"),
+    ],
+)
+def test_break_glass_lets_in_what_would_be_denied_and_never_in_silence(by, told):
+    response, recorded = ask(pod("bad:1"), broken_glass(by))
+    assert response["allowed"]
+    assert "status" not in response
+    assert response["warnings"] == [told]
+    assert recorded.outcome is Outcome.WOULD_DENY
+    annotations = response["auditAnnotations"]
+    assert (annotations["break-glass"], annotations["would-deny"]) == (by, "distroless")
+    assert "noShell" in annotations["violations"]
+
+
+def test_break_glass_is_told_of_where_nothing_was_found_and_first():
+    response, recorded = ask(pod(), broken_glass("namespace"), namespace="n" * 63)
+    assert recorded.outcome is Outcome.ALLOW
+    [warning] = response["warnings"]
+    assert len(warning) <= 120
+    response, _ = ask(pod("old:1"), broken_glass("release"))
+    assert [w.split(":")[0] for w in response["warnings"]] == [
+        "slimgate break-glass is on",
+        "distroless",
+    ]
+
+
+def test_without_break_glass_there_is_no_word_of_it():
+    response, _ = ask(pod("old:1"))
+    assert "break-glass" not in json.dumps(response)
+
+
+NONCE = "0123456789abcdef"
+
+
+def probe(nonce=NONCE, kind="PodTemplate", **request):
+    """A dry run as the controller sends it."""
+    document = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": "p", "annotations": {"slimgate.dev/probe": nonce}},
+        "template": {"spec": pod("bug:1")["spec"]},
+    }
+    return ask(document, **{"dryRun": True, **request})
+
+
+def test_a_probe_is_answered_with_its_nonce_and_nothing_is_judged():
+    response, recorded = probe()  # the judge fails on this image
+    assert response["allowed"]
+    assert response["warnings"] == [f"slimgate answers: {NONCE}"]
+    assert response["auditAnnotations"] == {"decision": "probe"}
+    assert (recorded.outcome, recorded.decision) == (Outcome.PROBE, None)
+
+
+@pytest.mark.parametrize(
+    "no_probe",
+    [
+        pytest.param({"dryRun": False}, id="it would be stored"),
+        pytest.param({"operation": "UPDATE"}, id="an update"),
+        pytest.param({"subResource": "status"}, id="a subresource"),
+        pytest.param({"nonce": "0123456789abcde"}, id="too short"),
+        pytest.param({"nonce": "a" * 65}, id="too long"),
+        pytest.param({"nonce": NONCE + "\n"}, id="a line break"),
+        pytest.param({"nonce": "0123456789ABCDEF"}, id="capitals"),
+        pytest.param({"nonce": 5}, id="no text"),
+        pytest.param({"nonce": None}, id="none"),
+    ],
+)
+def test_what_is_no_probe_is_judged(no_probe):
+    response, recorded = probe(**no_probe)
+    assert recorded.outcome is not Outcome.PROBE
+    assert "warnings" not in response
+
+
+def test_a_pod_is_no_probe():
+    document = pod("bad:1")
+    document["metadata"]["annotations"] = {"slimgate.dev/probe": NONCE}
+    response, _ = ask(document, dryRun=True)
+    assert not response["allowed"]
+
+
+def unknown(workload, deadline):
+    raise StateUnknown("the namespace prod is not known: the controller has no word since 6m")
+
+
+@pytest.mark.parametrize(
+    ("document", "audit_only", "allowed"),
+    [
+        pytest.param(pod(), False, False, id="a pod is refused"),
+        pytest.param(deployment(), False, True, id="a template goes through"),
+        pytest.param(pod(), True, True, id="so does all in audit-only mode"),
+    ],
+)
+def test_a_cluster_that_is_not_known(document, audit_only, allowed):
+    response, recorded = ask(document, unknown, audit_only=audit_only)
+    assert response["allowed"] is allowed
+    assert recorded.outcome is Outcome.ERROR
+    assert "controller has no word" in response["auditAnnotations"]["error"]
+    if not allowed:
+        assert response["status"]["code"] == 500
+        assert response["status"]["message"].startswith("the namespace prod is not known")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,36 +31,49 @@ class Process:
         self.metrics = found["listening"]["metrics"]
         self.ca = found.get("self-signed", {}).get("ca")
         self.fingerprint = found.get("self-signed", {}).get("sha256")
+        # A pipe that nobody reads is full after some 200 reviews, and the server waits.
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self):
+        self._log += [json.loads(line) for line in self.popen.stderr]
 
     def stop(self, seconds=10):
-        """SIGTERM; returns the exit status and the rest of the log."""
+        """SIGTERM; returns the exit status and the log."""
         self.popen.terminate()
-        _, rest = self.popen.communicate(timeout=seconds)
-        self._log += [json.loads(line) for line in rest.splitlines()]
+        return self.ended(seconds)
+
+    def ended(self, seconds=10):
+        """Wait for its end; returns the exit status and the log."""
+        self.popen.wait(seconds)
+        self._reading.join(seconds)
         return self.popen.returncode, self._log
 
 
 @contextmanager
-def started(*arguments):
-    """Start a server, and end it whatever happens."""
+def started(**serving):
+    """Start a server with fields of ``Serving``, and end it whatever happens."""
     popen = subprocess.Popen(
-        [sys.executable, "-m", "tests.server.example", *map(str, arguments)],
+        [sys.executable, "-m", "tests.server.example", json.dumps(serving, default=str)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
     )
+    process = None
     try:
-        yield Process(popen, [])
+        process = Process(popen, [])
+        yield process
     finally:
         if popen.poll() is None:
             popen.terminate()
             try:
-                popen.communicate(timeout=10)
+                popen.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 popen.kill()
-                popen.communicate()
-        else:
-            popen.stderr.close()
+                popen.wait()
+        if process is not None:
+            process.ended()
+        popen.stderr.close()
 
 
 @pytest.fixture(scope="module")

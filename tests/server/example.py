@@ -1,11 +1,13 @@
 """A server as a process, for tests that need real sockets: ``python -m tests.server.example``.
 
-Its judge is a value: it denies images that have ``bad`` in their name, warns of ``old`` ones,
-fails on ``bug`` and takes a second for ``slow`` ones.
+Its argument is JSON: the fields of ``Serving``, and ``stuck`` for the application. Its judge is
+a value: it denies images that have ``bad`` in their name, warns of ``old`` ones, fails on ``bug``,
+takes a second for ``slow`` ones and twenty for ``hang``.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,10 +17,11 @@ from webhook.metrics import Metrics
 from webhook.review.answer import answer
 from webhook.server.app import create_app
 from webhook.server.log import LogAndCount, json_log
+from webhook.server.places import STUCK
 from webhook.server.serve import Serving, serve
 
 
-def build():
+def build(places, stuck):
     log, metrics = json_log(sys.stderr), Metrics("test")
     recorder = LogAndCount(log, metrics)
     return create_app(
@@ -27,22 +30,28 @@ def build():
         ready=lambda: None,
         log=log,
         clock=time.monotonic,
-        max_in_flight=8,
+        max_in_flight=places,
+        stuck=stuck,
     )
 
 
-def main(threads="4", cert=None, key=None):
-    serve(
-        build,
-        Serving(
-            listen="127.0.0.1:0",
-            metrics="127.0.0.1:0",
-            threads=int(threads),
-            cert=Path(cert) if cert else None,
-            key=Path(key) if key else None,
-        ),
+def main(threads=4, lame_duck=0.1, stuck=STUCK, building=0, **more):
+    paths = {name: Path(more.pop(name)) for name in ("cert", "key", "client_ca") if name in more}
+    serving = Serving(
+        listen="127.0.0.1:0",
+        metrics="127.0.0.1:0",
+        threads=threads,
+        lame_duck=lame_duck,
+        **paths,
+        **more,
     )
+
+    def slowly():
+        time.sleep(building)
+        return build(threads, stuck)
+
+    serve(slowly, serving)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(**json.loads(sys.argv[1]))

@@ -30,6 +30,8 @@ def _judgement(workload, container):
         raise ZeroDivisionError("s3cret")
     if "slow" in container.image:
         time.sleep(1)
+    if "hang" in container.image:
+        time.sleep(20)
     bad, old = "bad" in container.image, "old" in container.image
     return Judgement(
         workload=workload.title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import threading
@@ -9,8 +10,8 @@ import threading
 import pytest
 
 from tests.server.judges import body, by_name, pod
-from webhook.errors import Busy
-from webhook.limits import Deadline
+from webhook.errors import Busy, StateUnknown
+from webhook.limits import MIB, Deadline
 from webhook.metrics import Metrics
 from webhook.review.admission import MAX_BODY
 from webhook.review.answer import answer
@@ -198,3 +199,53 @@ def test_the_clock_is_the_one_handed_in():
     server.post(body(pod()))
     assert isinstance(seen[0], Deadline)
     assert seen[0].at == 1009.0
+
+
+def test_large_bodies_are_bounded_before_they_are_read():
+    entered, leave = threading.Semaphore(0), threading.Event()
+
+    def slow(workload, deadline):
+        entered.release()
+        assert leave.wait(10)
+        return by_name(workload, deadline)
+
+    server = Server(slow, max_in_flight=8)
+    large = body(pod(), padding="x" * MIB)
+    threads = [threading.Thread(target=server.post, args=(large,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert entered.acquire(timeout=10)
+    try:
+        response = server.post(large)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert "4 large reviews" in response.text
+        small = threading.Thread(target=server.post, args=(body(pod()),))
+        small.start()
+        assert entered.acquire(timeout=10)
+    finally:
+        leave.set()
+    for thread in (*threads, small):
+        thread.join()
+    assert server.post(large).status_code == 200
+
+
+def test_a_review_under_break_glass_is_a_line_to_look_at():
+    server = Server(lambda w, d: dataclasses.replace(by_name(w, d), break_glass="namespace"))
+    assert server.post(body(pod("bad:1"))).json["response"]["allowed"]
+    [line] = server.log()
+    assert (line["level"], line["break_glass"]) == ("warning", "namespace")
+    exposed = server.client.get("/metrics").text
+    assert 'slimgate_break_glass_reviews_total{by="namespace"} 1.0' in exposed
+    assert 'slimgate_break_glass_reviews_total{by="release"} 0.0' in exposed
+
+
+def test_a_cluster_that_is_not_known_is_no_bug():
+    def unknown(workload, deadline):
+        raise StateUnknown("no word since 6m")
+
+    server = Server(unknown)
+    assert server.post(body(pod())).json["response"]["status"]["code"] == 500
+    [line] = server.log()
+    assert (line["level"], line["error"]) == ("warning", "no word since 6m")
+    assert "exception" not in line

@@ -212,7 +212,7 @@ def test_a_new_certificate_is_served_without_a_restart(tmp_path):
     first.cert_pem.write_to_path(tmp_path / "first")
     second.cert_pem.write_to_path(tmp_path / "second")
     _write(first, "127.0.0.1", tmp_path)
-    with started(4, tmp_path / "tls.crt", tmp_path / "tls.key") as server:
+    with started(cert=tmp_path / "tls.crt", key=tmp_path / "tls.key") as server:
         assert once(server, ca=tmp_path / "first")[1]["allowed"]
         good = (tmp_path / "tls.crt").read_bytes()
         (tmp_path / "tls.crt").write_bytes(good[:100])  # half written
@@ -268,6 +268,7 @@ def _children(pid):
         pytest.param({"listen": "192.0.2.1:1"}, "192.0.2.1:1: ", id="not this machine's"),
         pytest.param({"metrics": "127.0.0.1:x"}, "HOST:PORT", id="a port that is none"),
         pytest.param({"cert": "c"}, "certificate needs its key", id="no key"),
+        pytest.param({"client_names": ("a",)}, "need the CA", id="names without a CA"),
         pytest.param({"cert": "/none", "key": "/none"}, "No such file", id="no such file"),
         pytest.param({"metrics": "192.0.2.1:1"}, "192.0.2.1:1: ", id="an address of others"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import click
 from flask import Flask
 
 from webhook import __version__
-from webhook.cli.options import FILE, option, reads_images
+from webhook.cli.options import FILE, Duration, option, reads_images
 from webhook.judge.load import BUILTIN
 from webhook.judge.policy import Policy
 from webhook.limits import Deadline
@@ -34,8 +35,6 @@ from webhook.wiring import (
     today,
 )
 
-_IN_FLIGHT = 64
-"""Reviews under way at once; further ones are asked to come again."""
 _TAG_SECONDS = 30.0
 
 
@@ -59,6 +58,32 @@ _TAG_SECONDS = 30.0
     "--namespaces",
     type=FILE,
     help="Namespace objects, as kubectl get namespaces -o yaml prints them.",
+)
+@option(
+    "--client-ca",
+    type=FILE,
+    help="PEM certificates: clients must show one that these vouch for. Read again on change.",
+)
+@option(
+    "--client-name",
+    "client_names",
+    metavar="NAME",
+    multiple=True,
+    help="A common or alternative name that client may have. Repeatable. Default: any.",
+)
+@option(
+    "--lame-duck",
+    type=Duration(),
+    default="15s",
+    show_default=True,
+    help="On SIGTERM, answer on for so long, while clients are sent elsewhere.",
+)
+@option(
+    "--drain",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="After that, let reviews under way take so long.",
 )
 @option("--metrics", metavar="HOST:PORT", help="Probes and /metrics without TLS, on this port too.")
 @option(
@@ -85,6 +110,10 @@ def command(
     key: Path | None,
     audit_only: bool,
     namespaces: Path | None,
+    client_ca: Path | None,
+    client_names: tuple[str, ...],
+    lame_duck: float,
+    drain: float,
     metrics: str | None,
     allow_addresses: tuple[str, ...],
     deny_addresses: tuple[str, ...],
@@ -102,7 +131,8 @@ def command(
       slimgate serve --cert tls.crt --key tls.key --metrics 0.0.0.0:9090
 
     Policies and namespaces are read at the start, the certificate again whenever it changes.
-    It ends on SIGTERM, once the reviews under way are answered.
+    On SIGTERM it says that it is not ready, answers on for --lame-duck, lets the reviews under
+    way end and goes. Ctrl-C leaves out the lame duck.
     """  # noqa: D301 - click's mark for lines that are not wrapped
     settings = replace(
         settings,
@@ -118,7 +148,17 @@ def command(
     with closing(Sources(settings)) as sources:
         sources.connect()  # what is wrong with the settings ends the start, not a worker
     application = partial(_application, settings, chosen, known, audit_only=audit_only)
-    serve(application, Serving(listen=listen, metrics=metrics, cert=cert, key=key))
+    serving = Serving(
+        listen=listen,
+        metrics=metrics,
+        cert=cert,
+        key=key,
+        client_ca=client_ca,
+        client_names=client_names,
+        lame_duck=lame_duck,
+        drain=math.ceil(drain),
+    )
+    serve(application, serving)
 
 
 def _application(
@@ -142,5 +182,5 @@ def _application(
         ready=lambda: None,
         log=log,
         clock=time.monotonic,
-        max_in_flight=_IN_FLIGHT,
+        max_in_flight=THREADS,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from webhook.checks.check import Finding
 
@@ -22,6 +23,11 @@ class OnUnknown(StrEnum):
     DENY = "Deny"
     WARN = "Warn"
     ALLOW = "Allow"
+
+
+BreakGlass = Literal["", "namespace", "release"]
+"""Who switched enforcement off for a while: nobody, a label of the namespace, or the operator of
+the whole release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +62,20 @@ class Decision:
     judgements: tuple[Judgement, ...]
     audit_only: bool = False
     """Global audit-only mode: nothing is denied, whatever the judgements say."""
+    break_glass: BreakGlass = ""
+    """The same for as long as an emergency lasts, and never in silence."""
 
     @property
     def denied(self) -> tuple[Judgement, ...]:
-        """The judgements that deny, audit-only mode aside."""
+        """The judgements that deny, audit-only mode and break-glass aside."""
         return tuple(j for j in self.judgements if not j.allowed)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether nothing is enforced."""
+        return self.audit_only or self.break_glass != ""
 
     @property
     def allowed(self) -> bool:
         """Whether the request goes through."""
-        return self.audit_only or not self.denied
+        return self.lenient or not self.denied

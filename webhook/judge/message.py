@@ -25,6 +25,8 @@ MAX_SHOWN = 12
 """Problems a message shows; further ones are counted."""
 _IMAGE, _DETAIL, _PATH, _STEP = 400, 400, 200, 120
 """Characters of each part."""
+_SHORT = 58
+"""Characters of a namespace in a line of 120."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def denial(decision: Decision) -> str:
     problems = _fold(decision.denied, _denying)
     shown, rest = problems[:MAX_SHOWN], len(problems) - MAX_SHOWN
     several = _several_platforms(decision.judgements)
-    verb = "would deny" if decision.audit_only else "denies"
+    verb = "would deny" if decision.lenient else "denies"
     counted = _grouped(problems, lambda p: p.judgement.policy)
     lines = []
     for policy, of_policy in _grouped(shown, lambda p: p.judgement.policy).items():
@@ -94,6 +96,14 @@ def warnings(decision: Decision) -> tuple[str, ...]:
     problems = _fold(decision.judgements, lambda judgement: judgement.warned)
     several = _several_platforms(decision.judgements)
     return tuple(_line(problem, several) + _remedy(problem.finding) for problem in problems)
+
+
+def break_glass(decision: Decision, namespace: str) -> tuple[str, ...]:
+    """The line that tells the user, at most 120 characters; none while policies are enforced."""
+    if not decision.break_glass:
+        return ()
+    of = f" for namespace {clean(namespace, _SHORT)}" if decision.break_glass == "namespace" else ""
+    return (f"slimgate break-glass is on{of}: nothing is enforced",)
 
 
 def violations(decision: Decision, result: Result) -> tuple[str, ...]:

@@ -67,6 +67,14 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self._break_glass = Counter(
+            "slimgate_break_glass_reviews",
+            "AdmissionReviews answered while break-glass was on: nothing is enforced.",
+            ("by",),
+            registry=registry,
+        )
+        for by in ("namespace", "release"):  # there from the start, for rate() and absent()
+            self._break_glass.labels(by)
         self._in_flight = Gauge(
             "slimgate_reviews_in_flight", "Reviews being answered.", registry=registry
         )
@@ -109,6 +117,8 @@ class Metrics:
 
     def _count(self, decision: Decision) -> None:
         found = [(judged, finding) for judged in decision.judgements for finding in judged.findings]
+        if decision.break_glass:
+            self._break_glass.labels(decision.break_glass).inc()
         tally = Tally((f.check, f.result, judged.policy) for judged, f in found)
         for labels, times in tally.items():
             self._findings.labels(*labels).inc(times)

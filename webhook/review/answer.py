@@ -16,12 +16,12 @@ from typing import Protocol
 
 import msgspec
 
-from webhook.errors import Busy, ReviewError
+from webhook.errors import Busy, ReviewError, StateUnknown
 from webhook.judge.decision import Decision, Judgement
-from webhook.judge.message import clean, denial, image_of, violations, warnings
+from webhook.judge.message import break_glass, clean, denial, image_of, violations, warnings
 from webhook.limits import Deadline
 from webhook.pod import Workload
-from webhook.review.admission import Request, parse, to_judge
+from webhook.review.admission import Request, parse, probe, to_judge
 
 MAX_WARNING = 256
 """Characters; longer ones the API server may cut."""
@@ -42,9 +42,11 @@ class Outcome(StrEnum):
     WARN = "warn"
     DENY = "deny"
     WOULD_DENY = "would-deny"
-    """Allowed in audit-only mode, denied without it."""
+    """Allowed in audit-only mode or with break-glass, denied without."""
     SKIP = "skip"
     """Nothing to judge: unchanged, being deleted, or a resource without images."""
+    PROBE = "probe"
+    """A dry run that asks whether reviews come here at all (``admission.probe``)."""
     ERROR = "error"
     """It could not be judged."""
 
@@ -131,6 +133,9 @@ def answer(
 
 def _answer(request: Request, judge: Judge, deadline: Deadline, *, audit_only: bool) -> _Answer:
     lenient = audit_only or request.advisory
+    nonce = probe(request)
+    if nonce is not None:
+        return _answers(request, nonce)
     try:
         workload = to_judge(request)
     except ReviewError as error:
@@ -141,9 +146,22 @@ def _answer(request: Request, judge: Judge, deadline: Deadline, *, audit_only: b
         return _decided(request, judge(workload, deadline))
     except Busy:
         raise
+    except StateUnknown as error:
+        status = _Status(500, "InternalError", clean(str(error), MAX_ANNOTATION))
+        return _failed(request, error, status, lenient=lenient)
     except Exception as error:  # noqa: BLE001 - a bug: recorded whole, and answered all the same
         message = f"slimgate failed to judge this; its log says why (review {request.uid})"
         return _failed(request, error, _Status(500, "InternalError", message), lenient=lenient)
+
+
+def _answers(request: Request, nonce: str) -> _Answer:
+    response = _Response(
+        request.uid,
+        allowed=True,
+        warnings=(f"slimgate answers: {nonce}",),
+        audit_annotations={"decision": str(Outcome.PROBE)},
+    )
+    return _Answer(response=response, outcome=Outcome.PROBE)
 
 
 def _skipped(request: Request) -> _Answer:
@@ -153,7 +171,8 @@ def _skipped(request: Request) -> _Answer:
 
 
 def _failed(request: Request, error: Exception, status: _Status, *, lenient: bool) -> _Answer:
-    told = str(error) if isinstance(error, ReviewError) else type(error).__name__
+    known = isinstance(error, ReviewError | StateUnknown)
+    told = str(error) if known else type(error).__name__
     response = _Response(
         request.uid,
         allowed=lenient,
@@ -165,12 +184,13 @@ def _failed(request: Request, error: Exception, status: _Status, *, lenient: boo
 
 def _decided(request: Request, decision: Decision) -> _Answer:
     outcome = _outcome(decision)
+    told = (*break_glass(decision, request.namespace), *warnings(decision))
     response = _Response(
         request.uid,
         allowed=decision.allowed,
         status=None if decision.allowed else _Status(403, "Forbidden", denial(decision)),
         # A denial says it all already.
-        warnings=_fitting(warnings(decision)) if decision.allowed else (),
+        warnings=_fitting(told) if decision.allowed else (),
         audit_annotations=_bounded(_annotations(decision, outcome)),
     )
     return _Answer(response=response, outcome=outcome, decision=decision)
@@ -178,7 +198,7 @@ def _decided(request: Request, decision: Decision) -> _Answer:
 
 def _outcome(decision: Decision) -> Outcome:
     if decision.denied:
-        return Outcome.WOULD_DENY if decision.audit_only else Outcome.DENY
+        return Outcome.WOULD_DENY if decision.lenient else Outcome.DENY
     if any(judgement.warned for judgement in decision.judgements):
         return Outcome.WARN
     if any(judgement.findings for judgement in decision.judgements):
@@ -189,7 +209,7 @@ def _outcome(decision: Decision) -> Outcome:
 def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
     """The whole vocabulary; empty values are left out."""
     judgements = decision.judgements
-    would = [j.policy for j in decision.denied] if decision.audit_only else []
+    would = [j.policy for j in decision.denied] if decision.lenient else []
     return {
         "decision": outcome,
         "policies": _list(judgement.policy for judgement in judgements),
@@ -198,6 +218,7 @@ def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
         "unknown": "; ".join(violations(decision, "unknown")),
         "exempt": "; ".join(dict.fromkeys(text for j in judgements for text in j.excepted)),
         "would-deny": _list(would),
+        "break-glass": decision.break_glass,
         "advisory": _by_tag(judgements),
     }
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable, UnsupportedMediaType
 
 from webhook.errors import Busy, ReviewError
-from webhook.limits import Deadline
+from webhook.limits import MIB, Deadline
 from webhook.metrics import CONTENT_TYPE, Metrics
 from webhook.review.admission import MAX_BODY
 from webhook.server.log import Log
+from webhook.server.places import STUCK, Places
 
 Answer = Callable[[bytes, Deadline], bytes]
 """AdmissionReview in, AdmissionReview out; raises ``ReviewError`` and ``Busy``."""
@@ -32,6 +34,10 @@ _MARGIN = 1.0
 """Seconds kept back: the API server rounds its timeout up to a whole one, and the way back
 takes time too."""
 
+_LARGE, _LARGE_AT_ONCE = MIB, 4
+"""Bytes from which a body is large, and how many of those are held at once: memory is bounded
+though there are many threads, and few places to be had for what is honest as well."""
+
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})(h|ms|m|s|us|µs|ns)", re.ASCII)
 
@@ -44,6 +50,7 @@ def create_app(
     log: Log,
     clock: Callable[[], float],
     max_in_flight: int,
+    stuck: float = STUCK,
 ) -> Flask:
     """The WSGI application.
 
@@ -53,28 +60,27 @@ def create_app(
         ready: asked by ``/readyz``.
         log: for what was refused, and for bugs.
         clock: monotonic; deadlines are on it.
-        max_in_flight: reviews under way at once; further ones get 503 and come again.
+        max_in_flight: reviews under way at once; further ones get 503 and come again. There
+            must be more threads than that.
+        stuck: seconds past their deadline after which reviews in all places fail ``/healthz``.
     """
     app = Flask(__name__, static_folder=None)
     # A byte more: a chunked body is cut there without a word, and must still be seen as too long.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
-    places = threading.BoundedSemaphore(max_in_flight)
+    places = Places(max_in_flight, clock, stuck=stuck)
+    large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
     @app.post("/validate")
     def validate() -> Response:
         if request.mimetype != "application/json":
             raise UnsupportedMediaType("Content-Type must be application/json")
         deadline = Deadline.after(_budget(request.args.get("timeout")), clock)
-        body = request.get_data(cache=False)
-        if not places.acquire(blocking=False):
-            raise Busy(f"{max_in_flight} reviews are under way")
-        try:
-            with metrics.in_flight():
+        with _room(request.content_length, large):
+            body = request.get_data(cache=False)
+            with places.taken(deadline), metrics.in_flight():
                 return Response(answer(body, deadline), content_type="application/json")
-        finally:
-            places.release()
 
-    _add_probes(app, metrics, ready)
+    _add_probes(app, metrics, ready, places)
     _answer_errors(app, log)
     return app
 
@@ -87,9 +93,25 @@ def seconds(duration: str) -> float | None:
     return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
 
 
-def _add_probes(app: Flask, metrics: Metrics, ready: Ready) -> None:
+@contextmanager
+def _room(length: int | None, large: threading.BoundedSemaphore) -> Iterator[None]:
+    """Room in memory for a body, before it is read; of unknown length, it may be large."""
+    if length is not None and length < _LARGE:
+        yield
+        return
+    if not large.acquire(blocking=False):
+        raise Busy(f"{_LARGE_AT_ONCE} large reviews are under way")
+    try:
+        yield
+    finally:
+        large.release()
+
+
+def _add_probes(app: Flask, metrics: Metrics, ready: Ready, places: Places) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
+        if places.stuck():
+            return _text("every review is stuck", 503)
         return _text("ok", 200)
 
     @app.get("/readyz")

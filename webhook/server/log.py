@@ -9,7 +9,7 @@ from typing import TextIO
 import structlog
 from gunicorn import glogging
 
-from webhook.errors import ReviewError
+from webhook.errors import ReviewError, StateUnknown
 from webhook.metrics import Metrics
 from webhook.review.answer import Reviewed
 
@@ -57,9 +57,11 @@ class LogAndCount:
         """Count the review and write its line; a bug's with the whole traceback."""
         self._metrics.reviewed(review)
         request, decision, error = review.request, review.decision, review.error
-        if error is None:
+        if decision is not None and decision.break_glass:
+            write = self._log.bind(break_glass=decision.break_glass).warning
+        elif error is None:
             write = self._log.info
-        elif isinstance(error, ReviewError):
+        elif isinstance(error, ReviewError | StateUnknown):
             write = self._log.bind(error=str(error)).warning
         else:
             write = self._log.bind(exc_info=error).error

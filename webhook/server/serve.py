@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +27,8 @@ from gunicorn.app.base import BaseApplication
 
 from webhook.certs.selfsigned import self_signed
 from webhook.errors import UsageError
+from webhook.server.ending import Ending, LameDuckArbiter
+from webhook.server.front import Front
 from webhook.server.log import GunicornLog, json_log
 from webhook.server.probes import serve_probes
 from webhook.server.tls import ReloadingContext
@@ -36,6 +40,10 @@ Build = Callable[[], "WSGIApplication"]
 """Makes the application, in the process that will answer."""
 
 THREADS = 8
+"""Reviews under way at once."""
+SPARE = 24
+"""Threads more than that: they read what slow clients send, answer probes, and send away what
+is too much. One costs some 50 KiB."""
 KEEP_ALIVE = 100
 """Seconds; longer than the 90 after which the API server lets go of an idle connection, so
 that it never sends a review on one that we are closing."""
@@ -53,9 +61,19 @@ class Serving:
     """``HOST:PORT`` of a second, plain port for probes and metrics."""
     cert: Path | None = None
     key: Path | None = None
+    wait_for_certificate: bool = False
+    """``cert`` and ``key`` are written later: until then nothing is answered over TLS, and
+    readiness says so."""
+    client_ca: Path | None = None
+    """PEM; clients must show a certificate that it vouches for."""
+    client_names: tuple[str, ...] = ()
+    """Common or alternative names of which that certificate must have one; empty: any."""
     threads: int = THREADS
+    """Reviews under way at once; there are ``SPARE`` threads more."""
+    lame_duck: float = 15.0
+    """Seconds after SIGTERM in which all is still answered, and clients are sent elsewhere."""
     drain: int = 30
-    """Seconds that reviews under way are given on SIGTERM."""
+    """Seconds that reviews under way are given after that."""
 
 
 def serve(build: Build, serving: Serving) -> None:
@@ -67,8 +85,10 @@ def serve(build: Build, serving: Serving) -> None:
     """
     host, _ = _address(serving.listen)
     _bound(serving.listen).close()  # gunicorn binds it again; its own complaint is a longer one
+    if serving.client_names and serving.client_ca is None:
+        raise UsageError("names of clients need the CA that vouches for them")
     with _certificate(serving, host) as (cert, key):
-        _Gunicorn(build, serving, _tls(cert, key), _plain(serving)).run()
+        _Gunicorn(build, serving, _tls(cert, key, serving), _plain(serving)).run()
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -80,6 +100,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         probes: socket.socket | None,
     ) -> None:
         self._build, self._serving, self._tls, self._probes = build, serving, tls, probes
+        self._ending = Ending(serving.lame_duck)
+        self._front = Front(
+            self._ending,
+            certificate=tls.missing,
+            clients=serving.client_names,
+            log=json_log(sys.stderr),
+        )
         super().__init__()
 
     def load_config(self) -> None:
@@ -87,33 +114,43 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "bind": self._serving.listen,
             "worker_class": "gthread",
             "workers": 1,
-            "threads": self._serving.threads,
+            "threads": self._serving.threads + SPARE,
             "keepalive": KEEP_ALIVE,
             "graceful_timeout": self._serving.drain,
-            "certfile": str(self._tls.cert),
-            "keyfile": str(self._tls.key),
+            "certfile": os.devnull,  # says that it is TLS, and must exist; what counts is next
             "ssl_context": lambda _config, _default: self._tls.current(),
             "control_socket_disable": True,
             "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
             "logger_class": GunicornLog,
             "loglevel": "warning",
             "when_ready": self._announce,
-            "post_worker_init": self._start_probes,
+            "post_fork": self._start_probes,
+            "post_worker_init": _ignore_ctrl_c,
+            "pre_request": self._front.keep,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
 
     def load(self) -> WSGIApplication:
-        return self._build()
+        self._front.built(self._build())
+        return self._front
+
+    def run(self) -> None:
+        LameDuckArbiter(self, self._ending).run()
 
     def _announce(self, arbiter: Any) -> None:
         listeners = [f"https://{_spelled(one)}/validate" for one in arbiter.LISTENERS]
         plain = f"http://{_spelled(self._probes)}" if self._probes else None
         json_log(sys.stderr).info("listening", validate=listeners[0], metrics=plain)
 
-    def _start_probes(self, worker: Any) -> None:
+    def _start_probes(self, _arbiter: Any, _worker: Any) -> None:
         if self._probes is not None:
-            serve_probes(self._probes, worker.wsgi)
+            serve_probes(self._probes, self._front.plain)
+
+
+def _ignore_ctrl_c(_worker: Any) -> None:
+    """A terminal sends SIGINT to all processes; the worker waits for what the parent says."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -133,10 +170,15 @@ def _certificate(serving: Serving, host: str) -> Iterator[tuple[Path, Path]]:
             shutil.rmtree(folder)
 
 
-def _tls(cert: Path, key: Path) -> ReloadingContext:
-    log = json_log(sys.stderr)
+def _tls(cert: Path, key: Path, serving: Serving) -> ReloadingContext:
+    log, client_ca, wait = json_log(sys.stderr), serving.client_ca, serving.wait_for_certificate
     try:
-        return ReloadingContext(cert, key, log.warning)
+        if client_ca is not None:
+            ssl.create_default_context(cafile=client_ca)  # not there, or none: no later than now
+    except OSError as error:
+        raise UsageError(f"{client_ca}: no certificates of a CA: {error}") from error
+    try:
+        return ReloadingContext(cert, key, log.warning, client_ca=client_ca, wait=wait)
     except OSError as error:
         raise UsageError(f"{cert}, {key}: no certificate with its key: {error}") from error
 

@@ -7,6 +7,7 @@ many half-open connections as there are threads would stop it for ever. And it b
 
 from __future__ import annotations
 
+import errno
 import ssl
 import time
 from collections.abc import Callable
@@ -58,30 +59,88 @@ class ReloadingContext:
 
     While a new pair cannot be used (half written, key and certificate of different pairs), the
     old one serves on.
+
+    Args:
+        cert: PEM file.
+        key: PEM file.
+        warn: told what cannot be used.
+        client_ca: PEM file; clients must show a certificate that it vouches for.
+        wait: there may be no usable files yet: until there are, connections are closed.
+
+    Raises:
+        OSError: the files cannot be used, and ``wait`` was not asked for.
     """
 
-    def __init__(self, cert: Path, key: Path, warn: Callable[[str], None]) -> None:
-        self.cert, self.key, self._warn = cert, key, warn
-        self._stamp = _stamp(cert, key)
-        self._context = _context(cert, key)
+    def __init__(
+        self,
+        cert: Path,
+        key: Path,
+        warn: Callable[[str], None],
+        *,
+        client_ca: Path | None = None,
+        wait: bool = False,
+    ) -> None:
+        self.cert, self.key, self._client_ca, self._warn = cert, key, client_ca, warn
+        self._stamp: object = None
+        self._context: ssl.SSLContext | None = None
+        try:
+            self._load()
+        except OSError:
+            if not wait:
+                raise
 
     def current(self) -> ssl.SSLContext:
-        """The context to serve the next connection with."""
-        try:
-            stamp = _stamp(self.cert, self.key)
-            if stamp != self._stamp:
-                self._stamp = stamp  # what cannot be used is tried, and told of, once
-                self._context = _context(self.cert, self.key)
-        except OSError as error:  # ssl.SSLError is one
-            self._warn(f"{self.cert}: keeping the certificate loaded before: {error}")
+        """The context to serve the next connection with.
+
+        Raises:
+            ConnectionResetError: there is none yet; gunicorn closes without a word on this one.
+        """
+        self._look()
+        if self._context is None:
+            raise ConnectionResetError(errno.ECONNRESET, "there is no certificate yet")
         return self._context
 
+    def missing(self) -> str | None:
+        """None when there is a certificate, else what readiness says."""
+        self._look()
+        return None if self._context is not None else "no certificate yet"
 
-def _context(cert: Path, key: Path) -> ssl.SSLContext:
+    def _look(self) -> None:
+        try:
+            self._load()
+        except FileNotFoundError as error:
+            if self._context is not None:
+                self._tell(error)
+        except OSError as error:  # ssl.SSLError is one
+            self._tell(error)
+
+    def _load(self) -> None:
+        stamp = _stamp(*self._files())
+        if stamp != self._stamp:
+            self._stamp = stamp  # what cannot be used is tried, and told of, once
+            self._context = _context(self.cert, self.key, self._client_ca)
+
+    def _files(self) -> tuple[Path, ...]:
+        files = (self.cert, self.key)
+        return files if self._client_ca is None else (*files, self._client_ca)
+
+    def _tell(self, error: OSError) -> None:
+        held = (
+            "no certificate yet"
+            if self._context is None
+            else "keeping the certificate loaded before"
+        )
+        self._warn(f"{self.cert}: {held}: {error}")
+
+
+def _context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = TimedSSLSocket
     context.load_cert_chain(cert, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
