@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "review": "Answer an AdmissionReview given on standard input.",
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",
     "policy": "Check, test and describe policies.",
+    "certs": "Show certificates, and have them renewed.",
 }
 """Each with the line that ``slimgate --help`` shows; its module has the same name."""
 
