@@ -94,10 +94,15 @@ class Objects:
             )
             document = json.loads(response.data)
         except ApiException as error:
-            raise ApiRefused(f"{path}: {_said(error)}", status=error.status or 0) from error
+            raise refused(path, error) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise ApiRefused(f"{path}: {type(error).__name__}: {error}", status=0) from error
         return Answered(document=document, warnings=tuple(response.headers.getlist("warning")))
+
+
+def refused(path: str, error: ApiException) -> ApiRefused:
+    """The client's error as ours."""
+    return ApiRefused(f"{path}: {_said(error)}", status=error.status or 0)
 
 
 def secret_data(secret: Document | None) -> dict[str, bytes]:

@@ -1,0 +1,34 @@
+"""The connection to the API server: as a pod's ServiceAccount, or by a kubeconfig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kubernetes import client, config
+from kubernetes.dynamic import DynamicClient
+
+from webhook.errors import UsageError
+
+
+def configured(kubeconfig: Path | None) -> client.Configuration:
+    """Where the API server is and who we are to it.
+
+    Raises:
+        UsageError: this is no pod and no file was given, or the file cannot be used.
+    """
+    settings = client.Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            config.load_kube_config(str(kubeconfig), client_configuration=settings)
+    except config.ConfigException as error:
+        hint = "" if kubeconfig else " (outside a cluster, name a --kubeconfig)"
+        raise UsageError(f"{kubeconfig or 'the ServiceAccount'}: {error}{hint}") from error
+    settings.retries = False  # type: ignore[assignment] # its stub forgets that urllib3 takes it
+    return settings
+
+
+def connect(settings: client.Configuration) -> DynamicClient:
+    """A client; it asks for the server's version at once, and raises what urllib3 does."""
+    return DynamicClient(client.ApiClient(settings))

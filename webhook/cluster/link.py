@@ -1,0 +1,149 @@
+"""The socket between the process that answers reviews and the controller beside it.
+
+One question and one answer a connection, as JSON with a length before it. The asking side has no
+token and speaks to no API server: what it may learn is what can be asked here.
+
+``multiprocessing.connection`` brings the framing; nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from webhook.cluster.state import SOCKET, NamespaceState
+from webhook.errors import StateUnknown
+
+MAX_QUESTION, MAX_ANSWER = 64 << 10, 4 << 20
+"""Bytes."""
+_SECONDS = 5.0
+"""In which a question has to come, once connected."""
+_AT_ONCE, _WAITING = 16, 64
+
+
+class CredentialsQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """With what may this pod's images be read?"""
+
+    namespace: str
+    service_account: str
+    pull_secrets: tuple[str, ...] = ()
+    image: str
+    """``registry/repository``."""
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of credentials; ``source`` names where it is from, and may be shown."""
+
+    source: str
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the two is asked."""
+
+    namespace: str | None = None
+    credentials: CredentialsQuestion | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known, or why it is not."""
+
+    namespace: NamespaceState | None = None
+    candidates: tuple[Candidate, ...] = ()
+    problems: tuple[str, ...] = ()
+    error: str | None = None
+    """Why the question as a whole could not be answered."""
+
+
+Answer = Callable[[Question], Reply]
+_QUESTION = msgspec.json.Decoder(Question)
+_REPLY = msgspec.json.Decoder(Reply)
+
+
+def ask(folder: Path, question: Question, seconds: float) -> Reply:
+    """Ask the controller that shares the folder.
+
+    Raises:
+        StateUnknown: it is not there, takes longer than ``seconds``, or its answer makes no sense.
+    """
+    try:
+        with _connected(folder / SOCKET, seconds) as connection:
+            connection.send_bytes(msgspec.json.encode(question))
+            if not connection.poll(seconds):
+                raise StateUnknown(f"the controller did not answer within {seconds:.0f} s")
+            return _REPLY.decode(connection.recv_bytes(MAX_ANSWER))
+    except (OSError, EOFError) as error:
+        raise StateUnknown(f"the controller cannot be asked: {_why(error)}") from error
+    except msgspec.DecodeError as error:
+        raise StateUnknown("the controller's answer makes no sense") from error
+
+
+class Answering:
+    """The controller's end: answers questions until it is closed."""
+
+    def __init__(self, folder: Path, answer: Answer) -> None:
+        self._path, self._answer = folder / SOCKET, answer
+        self._path.unlink(missing_ok=True)  # of one that was killed
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        os.chmod(self._path, 0o600)
+        self._listener.listen(_WAITING)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "answering")
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether questions are taken."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Take no more questions."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connected, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            with suppress(RuntimeError):  # closing
+                self._pool.submit(self._serve, Connection(connected.detach()))
+
+    def _serve(self, connection: Any) -> None:
+        with connection, suppress(OSError, EOFError):
+            if not connection.poll(_SECONDS):
+                return
+            try:
+                reply = self._answer(_QUESTION.decode(connection.recv_bytes(MAX_QUESTION)))
+            except msgspec.DecodeError as error:
+                reply = Reply(error=str(error))
+            connection.send_bytes(msgspec.json.encode(reply))
+
+
+def _connected(path: Path, seconds: float) -> Any:
+    """A connection; ``Any``, as typeshed knows it for one system at a time."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(seconds)
+        one.connect(str(path))
+        one.settimeout(None)
+        return Connection(one.detach())
+
+
+def _why(error: OSError | EOFError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it hung up"
