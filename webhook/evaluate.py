@@ -283,7 +283,12 @@ def _gather_layers(
 
 
 def _request(reference: Reference, workload: Workload) -> ImageRequest:
-    return ImageRequest(reference=reference, os=workload.os, architectures=workload.architectures)
+    return ImageRequest(
+        reference=reference,
+        os=workload.os,
+        architectures=workload.architectures,
+        nodes=workload.nodes,
+    )
 
 
 def _text(platform: object) -> str | None:

@@ -76,6 +76,8 @@ class Workload:
     """``linux`` or ``windows`` where ``spec.os`` or the node selector says so."""
     architectures: frozenset[str] | None = None
     """What node selector and required affinity leave; None when they do not say."""
+    nodes: frozenset[str] = frozenset()
+    """Platforms of the cluster's nodes (``linux/amd64``); empty where they are not known."""
     host_users: bool = True
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()

@@ -93,7 +93,7 @@ def test_in_flight(metrics):
 
 def test_exceptions_count_down(metrics):
     today = [date(2027, 1, 30)]
-    metrics.exception("distroless", "OPS-1234", date(2027, 1, 31), lambda: today[0])
+    metrics.exceptions(lambda: [("distroless", "OPS-1234", date(2027, 1, 31))], lambda: today[0])
     labels = ("distroless", "OPS-1234")
     assert samples(metrics, "slimgate_exception_expiry_days") == {labels: 1}
     today[0] = date(2027, 2, 2)
@@ -101,8 +101,8 @@ def test_exceptions_count_down(metrics):
 
 
 def test_of_exceptions_with_one_reason_the_first_to_expire_counts(metrics):
-    for day in (31, 10, 20):
-        metrics.exception("a", "OPS-1", date(2027, 1, day), lambda: date(2027, 1, 1))
+    several = [("a", "OPS-1", date(2027, 1, day)) for day in (31, 10, 20)]
+    metrics.exceptions(lambda: several, lambda: date(2027, 1, 1))
     assert samples(metrics, "slimgate_exception_expiry_days") == {("a", "OPS-1"): 9}
 
 

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "files": "List the files of an image, its layers merged.",
     "review": "Answer an AdmissionReview given on standard input.",
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",
+    "controller": "Watch the cluster for serve, in the same pod.",
     "policy": "Check, test and describe policies.",
     "certs": "Show certificates, and have them renewed.",
 }

@@ -13,7 +13,7 @@ from webhook.cli.reading import reading
 from webhook.review.admission import MAX_BODY
 from webhook.review.answer import Reviewed, answer
 from webhook.settings import Settings
-from webhook.wiring import judge_by, read_namespaces, read_policies
+from webhook.wiring import InFiles, judge_by, read_namespaces, read_policies
 
 
 class _Nowhere:
@@ -57,6 +57,6 @@ def command(*, policies: tuple[str, ...], namespaces: Path | None, settings: Set
     known = read_namespaces(namespaces)
     body = sys.stdin.buffer.read(MAX_BODY + 1)
     with reading(settings) as wired:
-        judge = judge_by(chosen, known, wired.images, audit_only=False)
+        judge = judge_by(InFiles(chosen=chosen, known=known), wired.images, audit_only=False)
         reviewed = answer(body, judge, deadline=deadline(settings), recorder=_Nowhere())
     sys.stdout.write(reviewed.decode() + "\n")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,18 @@ from flask import Flask
 
 from webhook import __version__
 from webhook.cli.options import FILE, Duration, option, reads_images
+from webhook.errors import StateUnknown, UsageError
 from webhook.judge.load import BUILTIN
-from webhook.judge.policy import Policy
 from webhook.limits import Deadline
-from webhook.metrics import Metrics
+from webhook.metrics import Expiry, Metrics
 from webhook.review.answer import answer
-from webhook.server.app import create_app
+from webhook.server.app import Ready, create_app
 from webhook.server.log import LogAndCount, json_log
 from webhook.server.serve import THREADS, Serving, serve
 from webhook.settings import Settings
 from webhook.wiring import (
-    Namespaces,
+    InCluster,
+    InFiles,
     Sources,
     build,
     judge_by,
@@ -54,6 +55,24 @@ _TAG_SECONDS = 30.0
 @option("--cert", type=FILE, help="PEM certificate. Default: one is made, and its CA is shown.")
 @option("--key", type=FILE, help="The certificate's PEM key.")
 @option("--audit-only", is_flag=True, help="Deny nothing, whatever the policies say; record it.")
+@option(
+    "--break-glass",
+    is_flag=True,
+    help="In an emergency: deny nothing, and say so in every answer until it is over.",
+)
+@option(
+    "--state",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="In a cluster: the folder shared with slimgate controller, which brings policies, "
+    "namespaces and, without --cert, the certificate.",
+)
+@option(
+    "--max-stale",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="With --state: judge nothing by what is older than this.",
+)
 @option(
     "--namespaces",
     type=FILE,
@@ -109,6 +128,9 @@ def command(
     cert: Path | None,
     key: Path | None,
     audit_only: bool,
+    break_glass: bool,
+    state: Path | None,
+    max_stale: float,
     namespaces: Path | None,
     client_ca: Path | None,
     client_names: tuple[str, ...],
@@ -122,17 +144,18 @@ def command(
 ) -> None:
     """Answer AdmissionReviews over HTTPS: POST /validate, /healthz, /readyz, /metrics.
 
-    Works without a cluster: policies and namespaces come from files. Unlike the other commands
-    it dials no loopback address, and speaks plain http only to --plain-http hosts.
+    Works without a cluster: policies and namespaces come from files. In a cluster, --state has
+    them from slimgate controller, which runs beside it. Unlike the other commands it dials no
+    loopback address, and speaks plain http only to --plain-http hosts.
 
     \b
     Examples:
       slimgate serve --policies policies/ --listen 0.0.0.0:8443 --audit-only
       slimgate serve --cert tls.crt --key tls.key --metrics 0.0.0.0:9090
 
-    Policies and namespaces are read at the start, the certificate again whenever it changes.
-    On SIGTERM it says that it is not ready, answers on for --lame-duck, lets the reviews under
-    way end and goes. Ctrl-C leaves out the lame duck.
+    Files of policies and namespaces are read at the start, the certificate again whenever it
+    changes. On SIGTERM it says that it is not ready, answers on for --lame-duck, lets the reviews
+    under way end and goes. Ctrl-C leaves out the lame duck.
     """  # noqa: D301 - click's mark for lines that are not wrapped
     settings = replace(
         settings,
@@ -143,16 +166,23 @@ def command(
         waiters=THREADS // 2,
         tag_seconds=_TAG_SECONDS,
     )
-    chosen = read_policies(BUILTIN if policies is None else (policies,), select=True)
-    known = read_namespaces(namespaces)
+    in_files = partial(_in_files, policies, namespaces)
+    if state is None:
+        in_files()  # what is wrong with the files ends the start, not a worker
+    elif policies is not None or namespaces is not None:
+        raise UsageError("--state goes without --policies and --namespaces: they are the cluster's")
     with closing(Sources(settings)) as sources:
         sources.connect()  # what is wrong with the settings ends the start, not a worker
-    application = partial(_application, settings, chosen, known, audit_only=audit_only)
+    knowledge = partial(InCluster, state, max_stale=max_stale) if state else in_files
+    mode = {"audit_only": audit_only, "break_glass": break_glass}
+    application = partial(_application, settings, knowledge, **mode)
+    own = state is not None and cert is None and key is None
     serving = Serving(
         listen=listen,
         metrics=metrics,
-        cert=cert,
-        key=key,
+        cert=state / "tls" / "tls.crt" if state and own else cert,
+        key=state / "tls" / "tls.key" if state and own else key,
+        wait_for_certificate=own,
         client_ca=client_ca,
         client_names=client_names,
         lame_duck=lame_duck,
@@ -161,16 +191,26 @@ def command(
     serve(application, serving)
 
 
+def _in_files(policies: str | None, namespaces: Path | None) -> InFiles:
+    chosen = read_policies(BUILTIN if policies is None else (policies,), select=True)
+    return InFiles(chosen=chosen, known=read_namespaces(namespaces))
+
+
 def _application(
-    settings: Settings, policies: Sequence[Policy], namespaces: Namespaces, *, audit_only: bool
+    settings: Settings,
+    make: Callable[[], InFiles | InCluster],
+    *,
+    audit_only: bool,
+    break_glass: bool,
 ) -> Flask:
     """Made in the process that answers: threads do not survive a fork."""
-    wired = build(settings)
+    wired, knowledge = build(settings), make()
     log, metrics = json_log(sys.stderr), Metrics(__version__)
-    for policy in policies:
-        for exception in policy.exceptions:
-            metrics.exception(policy.name, exception.reason, exception.expires, today)
-    judge = judge_by(policies, namespaces, wired.images, audit_only=audit_only)
+    metrics.exceptions(partial(_expiries, knowledge), today)
+    ready: Ready = knowledge.missing
+    if isinstance(knowledge, InCluster):
+        metrics.snapshot_age(knowledge.age)
+    judge = judge_by(knowledge, wired.images, audit_only=audit_only, break_glass=break_glass)
     recorder = LogAndCount(log, metrics)
 
     def answered(body: bytes, deadline: Deadline) -> bytes:
@@ -179,8 +219,15 @@ def _application(
     return create_app(
         answered,
         metrics=metrics,
-        ready=lambda: None,
+        ready=ready,
         log=log,
         clock=time.monotonic,
         max_in_flight=THREADS,
     )
+
+
+def _expiries(knowledge: InFiles | InCluster) -> Iterator[Expiry]:
+    with suppress(StateUnknown):  # nothing to count down where nothing is known
+        for policy in knowledge.policies():
+            for exception in policy.exceptions:
+                yield policy.name, exception.reason, exception.expires

@@ -19,16 +19,16 @@ def configured(kubeconfig: Path | None) -> client.Configuration:
     settings = client.Configuration()
     try:
         if kubeconfig is None:
-            config.load_incluster_config(client_configuration=settings)
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            config.load_kube_config(str(kubeconfig), client_configuration=settings)
+            config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
         hint = "" if kubeconfig else " (outside a cluster, name a --kubeconfig)"
         raise UsageError(f"{kubeconfig or 'the ServiceAccount'}: {error}{hint}") from error
-    settings.retries = False  # type: ignore[assignment] # its stub forgets that urllib3 takes it
+    settings.retries = False
     return settings
 
 
 def connect(settings: client.Configuration) -> DynamicClient:
     """A client; it asks for the server's version at once, and raises what urllib3 does."""
-    return DynamicClient(client.ApiClient(settings))
+    return DynamicClient(client.ApiClient(settings))  # type: ignore[no-untyped-call]

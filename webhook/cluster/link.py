@@ -8,7 +8,6 @@ token and speaks to no API server: what it may learn is what can be asked here.
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -98,7 +97,7 @@ class Answering:
         self._path.unlink(missing_ok=True)  # of one that was killed
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
-        os.chmod(self._path, 0o600)
+        self._path.chmod(0o600)
         self._listener.listen(_WAITING)
         self._pool = ThreadPoolExecutor(_AT_ONCE, "answering")
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)

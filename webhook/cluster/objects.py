@@ -68,6 +68,10 @@ class Objects:
         """Apply a JSON patch."""
         return self.ask("patch", path, steps, kind="application/json-patch+json").document
 
+    def merge(self, path: str, document: Document) -> Document:
+        """Apply a JSON merge patch."""
+        return self.ask("patch", path, document, kind="application/merge-patch+json").document
+
     def ask(
         self,
         method: str,
@@ -124,7 +128,7 @@ def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
 def _said(error: ApiException) -> str:
     """The message of the ``Status``; bounded, and without headers."""
     try:
-        message = str(json.loads(error.body)["message"])
+        message = str(json.loads(error.body or "")["message"])
     except (ValueError, LookupError, TypeError):
         message = str(error.reason)
     return f"{error.status} {message[:500]}"

@@ -49,7 +49,7 @@ class Watch(Generic[T]):
 
     def __init__(
         self,
-        api: Callable[[], DynamicClient],
+        api: DynamicClient,
         path: str,
         *,
         keep: Keep[T],
@@ -62,7 +62,7 @@ class Watch(Generic[T]):
         """Watch ``path``, such as ``/api/v1/namespaces``.
 
         Args:
-            api: the client; may raise where the API server is away.
+            api: the client.
             path: of the collection.
             keep: what to keep of an object.
             changed: called after anything changed.
@@ -164,7 +164,9 @@ class Watch(Generic[T]):
         """
         kind, item = event.get("type"), event.get("object") or {}
         if kind == "ERROR":
-            raise ApiRefused(f"{self._path}: {item.get('message', 'the watch failed')}", status=GONE)
+            raise ApiRefused(
+                f"{self._path}: {item.get('message', 'the watch failed')}", status=GONE
+            )
         self._word()
         if kind in {"ADDED", "MODIFIED"}:
             name = _name(item)
@@ -188,7 +190,7 @@ class Watch(Generic[T]):
 
     def _get(self, query: list[tuple[str, str]], seconds: float) -> Any:
         try:
-            return self._api().request(
+            return self._api.request(
                 "get",
                 self._path,
                 query_params=query,
@@ -248,4 +250,5 @@ def _name(item: Document) -> str:
 def _pause(failures: int) -> float:
     """Seconds, doubled with each failure, and at random: replicas must not come all at once."""
     first, most = _PAUSES
-    return min(most, first * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+    longest = min(most, first * float(1 << min(failures - 1, 10)))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -27,7 +27,6 @@ from webhook.image.apply import Trees, merge
 from webhook.image.facts import Files, ImageFacts, LayerRef
 from webhook.image.layer import Layer, read_layer
 from webhook.image.manifest import Descriptor
-from webhook.image.platform import Platform
 from webhook.image.reference import Reference
 from webhook.image.tree import files_of, wanted
 from webhook.limits import Deadline, Limits
@@ -80,7 +79,6 @@ class Gatherer:
         reading: Lanes,
         clock: Callable[[], float],
         background: float,
-        nodes: Collection[Platform] = (),
         near: Callable[[Reference], bool] = lambda _reference: False,
         waiters: int | None = None,
         observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
@@ -96,7 +94,6 @@ class Gatherer:
             reading: threads that read layers and merge them.
             clock: monotonic seconds, the deadlines' own.
             background: seconds one fetch may take, reviews' deadlines aside.
-            nodes: platforms of the cluster's nodes; empty where they are not known.
             near: whether an image's bytes are on this machine: its layers are read at once, for
                 that spares nobody anything.
             waiters: reviews that may wait at the same time; None: any number.
@@ -104,7 +101,7 @@ class Gatherer:
             second_core: as ``read_layer``'s; for whoever does nothing but read.
         """
         self._source, self._caches, self._limits = source, caches, limits
-        self._clock, self._background, self._nodes, self._near = clock, background, nodes, near
+        self._clock, self._background, self._near = clock, background, near
         self._observe, self._second_core = observe, second_core
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
@@ -195,7 +192,7 @@ class Gatherer:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
         deadline = self._later(_OPENING_SECONDS)
         gathered = self._unmoved(request, deadline) or open_image(
-            self._source, request, nodes=self._nodes, limits=self._limits, deadline=deadline
+            self._source, request, limits=self._limits, deadline=deadline
         )
         errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]
         if not errors:

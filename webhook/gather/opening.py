@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webhook.errors import ImageError, LimitExceeded, Malformed, Unsupported
@@ -21,7 +21,6 @@ def open_image(
     source: ImageSource,
     request: ImageRequest,
     *,
-    nodes: Collection[Platform],
     limits: Limits,
     deadline: Deadline,
 ) -> Gathered:
@@ -32,7 +31,7 @@ def open_image(
             an index only is an ``Unread`` among the items.
     """
     top = source.resolve(request.reference, deadline)
-    return _Opener(source, limits, request, top.digest, deadline).open(top, nodes)
+    return _Opener(source, limits, request, top.digest, deadline).open(top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class _Opener:
     digest: str
     deadline: Deadline
 
-    def open(self, top: Document, nodes: Collection[Platform]) -> Gathered:
+    def open(self, top: Document) -> Gathered:
         """Facts without files, one item per platform."""
         parsed = parse_manifest(top.body, top.media_type, self.limits)
         if isinstance(parsed, Manifest):
@@ -54,7 +53,7 @@ class _Opener:
             tuple(self._entries(parsed, self.limits.index_depth, [self.limits.index_entries])),
             os=self.request.os,
             architectures=self.request.architectures,
-            nodes=nodes,
+            nodes=tuple(map(Platform.parse, sorted(self.request.nodes))),
         )
         if not entries:
             raise Unsupported(f"{self.request.reference} is an index that holds no image")

@@ -52,6 +52,8 @@ class ImageRequest:
     reference: Reference
     os: str | None = None
     architectures: frozenset[str] | None = None
+    nodes: frozenset[str] = frozenset()
+    """Platforms of the cluster's nodes; empty where they are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,9 @@ from webhook.pod import Container, ContainerKind, Workload
 LIFTED_FOR_DEBUGGING = frozenset({"noShell", "noPackageManager", "noBuildTools", "size", "base"})
 """What ``ephemeralContainers.allow`` lifts: a debug image needs tools, but never root."""
 
+BREAK_GLASS = "slimgate.dev/break-glass"
+"""The label by which a namespace's enforcement is switched off in an emergency: ``true``."""
+
 _ACTIONS = (Action.AUDIT, Action.WARN, Action.ENFORCE)
 _UNKNOWN = (OnUnknown.ALLOW, OnUnknown.WARN, OnUnknown.DENY)
 """From lenient to strict, step by step alike."""
@@ -143,6 +146,11 @@ class Policy:
         ):
             return "an image that ephemeralContainers.allow names"
         return None
+
+
+def breaks_glass(labels: Mapping[str, str]) -> bool:
+    """Whether a namespace with these labels is exempt from all enforcement."""
+    return labels.get(BREAK_GLASS) == "true"
 
 
 def _covers(

@@ -7,7 +7,7 @@ pod, an image or a request.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import date
 
@@ -16,9 +16,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from webhook.errors import ImageRefused, ImageUnknown
 from webhook.judge.decision import Decision
@@ -31,6 +34,28 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _IMAGE_REASONS = frozenset(
     error.reason for family in (ImageRefused, ImageUnknown) for error in family.__subclasses__()
 )
+
+
+Expiry = tuple[str, str, date]
+"""Of an exception: its policy, its reason, its last valid day (UTC)."""
+
+
+class _Expiries(Collector):
+    def __init__(self, read: Callable[[], Iterable[Expiry]], today: Callable[[], date]) -> None:
+        self._read, self._today = read, today
+
+    def collect(self) -> Iterable[Metric]:
+        found = GaugeMetricFamily(
+            "slimgate_exception_expiry_days",
+            "Days an exception of a policy is still valid; below 0, it is over.",
+            labels=("policy", "reason"),
+        )
+        first: dict[tuple[str, str], date] = {}
+        for policy, reason, expires in self._read():
+            first[policy, reason] = min(expires, first.get((policy, reason), expires))
+        for labels, expires in first.items():
+            found.add_metric(labels, (expires - self._today()).days)
+        yield found
 
 
 class Metrics:
@@ -78,13 +103,6 @@ class Metrics:
         self._in_flight = Gauge(
             "slimgate_reviews_in_flight", "Reviews being answered.", registry=registry
         )
-        self._expiry = Gauge(
-            "slimgate_exception_expiry_days",
-            "Days an exception of a policy is still valid; below 0, it is over.",
-            ("policy", "reason"),
-            registry=registry,
-        )
-        self._expires: dict[tuple[str, str], date] = {}
         build = Gauge("slimgate_build_info", "1.", ("version",), registry=registry)
         build.labels(version).set(1)
 
@@ -102,14 +120,20 @@ class Metrics:
         """Count a review as being answered for as long as the context lasts."""
         return self._in_flight.track_inprogress()
 
-    def exception(self, policy: str, reason: str, expires: date, today: Callable[[], date]) -> None:
-        """Count an exception down; ``expires`` is its last valid day, both in UTC.
+    def exceptions(self, read: Callable[[], Iterable[Expiry]], today: Callable[[], date]) -> None:
+        """Count the exceptions of policies down, as they stand whenever the metrics are read.
 
-        Of several with one reason, the first to expire counts.
+        Of several of one policy with one reason, the first to expire counts.
         """
-        first = min(expires, self._expires.get((policy, reason), expires))
-        self._expires[policy, reason] = first
-        self._expiry.labels(policy, reason).set_function(lambda: (first - today()).days)
+        self._registry.register(_Expiries(read, today))
+
+    def snapshot_age(self, seconds: Callable[[], float]) -> None:
+        """Show how old what is known of the cluster is."""
+        Gauge(
+            "slimgate_snapshot_age_seconds",
+            "Since the API server was last heard of: how old what pods are judged by may be.",
+            registry=self._registry,
+        ).set_function(seconds)
 
     def exposition(self) -> bytes:
         """All of it in the text format (``CONTENT_TYPE``)."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from webhook.metrics import CONTENT_TYPE
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
 
 MAX_CONNECTIONS = 32
+_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 _STALL, _WHOLE = 5.0, 10.0
 """Seconds that a read, and that a connection as a whole, may take: as many clients that drip as
 there are places would otherwise keep the kubelet's probes out."""
@@ -66,6 +69,36 @@ class _Server(ThreadingMixIn, WSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
+
+
+def probe_app(
+    *,
+    dead: Callable[[], str | None],
+    missing: Callable[[], str | None],
+    exposition: Callable[[], bytes],
+) -> WSGIApplication:
+    """``/healthz``, ``/readyz`` and ``/metrics`` of a process that serves nothing else.
+
+    Args:
+        dead: what does not live any more; None: all is well.
+        missing: why it is not ready; None: it is.
+        exposition: the metrics.
+    """
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            start_response("200 OK", [("Content-Type", CONTENT_TYPE)])
+            return [exposition()]
+        asked = {"/healthz": dead, "/readyz": missing}.get(path)
+        if asked is None:
+            start_response("404 Not Found", _TEXT)
+            return [b"there are /healthz, /readyz and /metrics\n"]
+        wrong = asked()
+        start_response("200 OK" if wrong is None else "503 Service Unavailable", _TEXT)
+        return [f"{wrong or 'ok'}\n".encode()]
+
+    return app
 
 
 def serve_probes(listener: socket.socket, app: WSGIApplication) -> None:

@@ -84,7 +84,7 @@ def serve(build: Build, serving: Serving) -> None:
         SystemExit: at the end; 0 after a signal.
     """
     host, _ = _address(serving.listen)
-    _bound(serving.listen).close()  # gunicorn binds it again; its own complaint is a longer one
+    bound(serving.listen).close()  # gunicorn binds it again; its own complaint is a longer one
     if serving.client_names and serving.client_ca is None:
         raise UsageError("names of clients need the CA that vouches for them")
     with _certificate(serving, host) as (cert, key):
@@ -185,10 +185,11 @@ def _tls(cert: Path, key: Path, serving: Serving) -> ReloadingContext:
 
 def _plain(serving: Serving) -> socket.socket | None:
     """The second port, bound in the parent: an address in use ends the start, not a worker."""
-    return None if serving.metrics is None else _bound(serving.metrics)
+    return None if serving.metrics is None else bound(serving.metrics)
 
 
-def _bound(address: str) -> socket.socket:
+def bound(address: str) -> socket.socket:
+    """A listening socket on ``HOST:PORT``; raises ``UsageError``."""
     host, port = _address(address)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

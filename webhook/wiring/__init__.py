@@ -9,10 +9,14 @@ from webhook.wiring.documents import (
     read_objects,
     read_policies,
 )
+from webhook.wiring.knowledge import InCluster, InFiles, Knowledge
 from webhook.wiring.sources import Sources
 
 __all__ = [
     "NAME_LABEL",
+    "InCluster",
+    "InFiles",
+    "Knowledge",
     "KubernetesObject",
     "Namespaces",
     "Sources",

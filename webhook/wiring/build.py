@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from webhook.evaluate import evaluate
@@ -13,13 +13,13 @@ from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.source import Images
 from webhook.image.facts import LayerRef
-from webhook.judge.decision import Decision
-from webhook.judge.policy import Policy
+from webhook.judge.decision import BreakGlass, Decision
+from webhook.judge.policy import breaks_glass
 from webhook.limits import MIB, Deadline, Limits
 from webhook.pod import Workload
 from webhook.settings import Settings
 from webhook.store.memory import Memory
-from webhook.wiring.documents import Namespaces
+from webhook.wiring.knowledge import Knowledge
 from webhook.wiring.sources import Sources
 from webhook.wiring.weights import of_files, of_gathered, of_layer
 
@@ -110,20 +110,30 @@ def _caches(settings: Settings) -> Caches:
 
 
 def judge_by(
-    policies: Sequence[Policy], namespaces: Namespaces, images: Images, *, audit_only: bool
+    knowledge: Knowledge, images: Images, *, audit_only: bool, break_glass: bool = False
 ) -> Judge:
-    """The webhook's judge: a workload, before a deadline, to the decision on it."""
+    """The webhook's judge: a workload, before a deadline, to the decision on it.
+
+    It raises ``StateUnknown`` where ``knowledge`` does.
+    """
 
     def judge(workload: Workload, deadline: Deadline) -> Decision:
+        policies = knowledge.policies()
+        namespace = knowledge.namespace(workload.namespace)
         judgements = evaluate(
-            workload,
+            replace(workload, nodes=knowledge.platforms()),
             policies,
             images,
             deadline,
-            namespace=namespaces(workload.namespace),
+            namespace=namespace,
             today=today(),
         )
-        return Decision(judgements=judgements, audit_only=audit_only)
+        broken: BreakGlass = "namespace" if breaks_glass(namespace.labels) else ""
+        return Decision(
+            judgements=judgements,
+            audit_only=audit_only,
+            break_glass="release" if break_glass else broken,
+        )
 
     return judge
 

@@ -1,0 +1,168 @@
+"""``slimgate controller``: the part of slimgate that speaks to the API server."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import click
+import urllib3
+from kubernetes.client.exceptions import ApiException
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from webhook.cli.options import FILE, Duration, option, version
+from webhook.cluster.api import configured, connect
+from webhook.cluster.controller import Controller, Duties
+from webhook.cluster.link import CredentialsQuestion, Reply
+from webhook.cluster.registration import FailurePolicy
+from webhook.errors import UsageError
+from webhook.server.log import Log, json_log
+from webhook.server.probes import probe_app, serve_probes
+from webhook.server.serve import bound
+
+_AGAIN = 2.0
+"""Seconds between attempts to reach the API server at the start."""
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@click.command("controller")
+@option(
+    "--state",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    required=True,
+    help="The folder shared with slimgate serve --state.",
+)
+@option(
+    "--name",
+    default="slimgate",
+    show_default=True,
+    help="Of the release: its Lease and Service; its Secrets are NAME-ca and NAME-tls.",
+)
+@option("--namespace", help="Where slimgate itself runs. Default: the pod's own.")
+@option(
+    "--certificates",
+    type=click.Choice(["self", "external"]),
+    default="self",
+    show_default=True,
+    help="Issue and rotate the serving certificate, or leave that to somebody else.",
+)
+@option(
+    "--failure-policy",
+    type=click.Choice(["Auto", "Fail", "Ignore"]),
+    default="Auto",
+    show_default=True,
+    help="Auto: from Ignore to Fail, once the API server is proved to reach slimgate.",
+)
+@option("--audit-only", is_flag=True, help="slimgate refuses nothing: failurePolicy stays Ignore.")
+@option(
+    "--probe-namespace",
+    default="default",
+    show_default=True,
+    help="Where the proof of --failure-policy Auto is asked for, by dry runs.",
+)
+@option("--ca-days", type=click.IntRange(1, 3650), default=365, show_default=True)
+@option("--leaf-days", type=click.IntRange(1, 825), default=30, show_default=True)
+@option(
+    "--overlap",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="In which every API server has a new CA, before a certificate by it is served.",
+)
+@option("--metrics", metavar="HOST:PORT", help="Probes and /metrics, without TLS.")
+@option("--kubeconfig", type=FILE, help="How to reach the API server from outside a pod.")
+@version
+def command(
+    *,
+    state: Path,
+    name: str,
+    namespace: str | None,
+    certificates: Literal["self", "external"],
+    failure_policy: FailurePolicy,
+    audit_only: bool,
+    probe_namespace: str,
+    ca_days: int,
+    leaf_days: int,
+    overlap: float,
+    metrics: str | None,
+    kubeconfig: Path | None,
+) -> None:
+    """Watch the cluster for slimgate serve, and keep certificates and registration.
+
+    Runs beside `slimgate serve --state` in the same pod, and shares a folder with it: policies,
+    namespaces and platforms go there as a snapshot, questions come by a socket. Only this process
+    has a token. Of several replicas, one leads and writes; a Lease says which.
+
+    \b
+    Examples:
+      slimgate controller --state /run/slimgate --metrics 0.0.0.0:9091
+      slimgate controller --state /tmp/gate --kubeconfig ~/.kube/config --namespace slimgate \\
+          --certificates external --failure-policy Ignore
+
+    It ends on SIGTERM, and hands the Lease on at once.
+    """  # noqa: D301 - click's mark for lines that are not wrapped
+    settings = configured(kubeconfig)
+    duties = Duties(
+        folder=state,
+        release=name,
+        namespace=namespace or _own_namespace(),
+        identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+        certificates=certificates,
+        failure_policy=failure_policy,
+        audit_only=audit_only,
+        probe_namespace=probe_namespace,
+        ca=timedelta(days=ca_days),
+        leaf=timedelta(days=leaf_days),
+        overlap=overlap,
+    )
+    registry, log, stop = CollectorRegistry(), json_log(sys.stderr), threading.Event()
+    ProcessCollector(registry=registry)
+    running: list[Controller] = []
+    if metrics is not None:
+        app = probe_app(
+            dead=lambda: running[0].dead() if running else None,
+            missing=lambda: running[0].missing() if running else "the API server is not reached",
+            exposition=lambda: generate_latest(registry),
+        )
+        serve_probes(bound(metrics), app)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    report = _reporter(log)
+    while not stop.is_set():
+        try:
+            api = connect(settings)
+            break
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            report("api-server-away", f"{type(error).__name__}: {str(error)[:300]}")
+            stop.wait(_AGAIN)
+    else:
+        return
+    controller = Controller(api, duties, registry, report, credentials=_no_credentials)
+    running.append(controller)
+    controller.run(stop)
+
+
+def _own_namespace() -> str:
+    try:
+        return _OWN_NAMESPACE.read_text().strip()
+    except OSError as error:
+        raise UsageError("--namespace is needed where this is no pod") from error
+
+
+def _reporter(log: Log) -> Callable[[str, str], None]:
+    def report(word: str, text: str) -> None:
+        write = log.warning if word.endswith(("error", "away", "lost", "restored")) else log.info
+        write(word, detail=text)
+
+    return report
+
+
+def _no_credentials(_question: CredentialsQuestion) -> Reply:
+    return Reply(problems=("pull secrets are not read",))

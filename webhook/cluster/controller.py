@@ -1,0 +1,320 @@
+"""The controller: what of slimgate speaks to the API server, beside the process that answers.
+
+In every replica it watches policies, namespaces and nodes into the snapshot, answers the other
+process's questions and installs the serving certificate; in the one that leads it also rotates
+certificates, keeps the registration and says of policies how they stand.
+
+Each part is a thread with a sign of life; none waits for another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Protocol
+
+from kubernetes.dynamic import DynamicClient
+from prometheus_client import CollectorRegistry
+
+from webhook.certs.authority import Terms
+from webhook.cluster import namespaces, nodes, policies, state
+from webhook.cluster.certificates import Installer, Instruments, Rotation, Steps, leader_step
+from webhook.cluster.events import Events
+from webhook.cluster.instruments import ClusterInstruments
+from webhook.cluster.lease import Leader
+from webhook.cluster.link import Answering, CredentialsQuestion, Question, Reply
+from webhook.cluster.namespaces import BrokenGlass, HeldNamespace
+from webhook.cluster.objects import ApiRefused, Objects
+from webhook.cluster.policies import Held, PolicyStatus
+from webhook.cluster.registration import Enforcement, FailurePolicy, Registration
+from webhook.cluster.watch import Watch
+
+Report = Callable[[str, str], None]
+"""Gets a constant word and a text."""
+
+_DEBOUNCE, _BEAT = 0.1, 1.0
+"""Seconds: to gather changes in before the snapshot is written, and between signs of life."""
+_DEAF = 300.0
+"""Seconds without a word on one kind of object, while there is one on others."""
+_FRESH = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duties:
+    """What the controller of one release is to do."""
+
+    folder: Path
+    """Shared with the process that answers."""
+    release: str
+    """Name of its Lease, its Service and, with ``-ca`` and ``-tls``, of its Secrets."""
+    namespace: str
+    identity: str
+    """Of this replica: its pod's name."""
+    certificates: Literal["self", "external"] = "self"
+    failure_policy: FailurePolicy = "Auto"
+    audit_only: bool = False
+    probe_namespace: str = "default"
+    ca: timedelta = timedelta(days=365)
+    leaf: timedelta = timedelta(days=30)
+    overlap: float = 60.0
+
+    @property
+    def registration(self) -> str:
+        """Of its ValidatingWebhookConfiguration."""
+        return f"{self.release}.{self.namespace}"
+
+
+class _Part(Protocol):
+    def run(self, stop: threading.Event) -> None: ...
+    def alive(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Watches:
+    """What is watched, and what is made of it."""
+
+    policies: Watch[Held]
+    namespaces: Watch[HeldNamespace]
+    nodes: Watch[str | None]
+
+    @property
+    def all(self) -> dict[str, Watch[Held] | Watch[HeldNamespace] | Watch[str | None]]:
+        return {
+            "imagepolicies": self.policies,
+            "namespaces": self.namespaces,
+            "nodes": self.nodes,
+        }
+
+    def snapshot(self) -> state.Snapshot | None:
+        """None before the first list of each is whole."""
+        held, spaces, platforms = self.policies.items, self.namespaces.items, self.nodes.items
+        if held is None or spaces is None or platforms is None:
+            return None
+        return state.Snapshot(
+            policies=tuple(held[name].state for name in sorted(held)),
+            namespaces=tuple(spaces[name].state for name in sorted(spaces)),
+            platforms=tuple(sorted({one for one in platforms.values() if one})),
+        )
+
+    def silent(self) -> float:
+        """Seconds since the API server was last heard of on all of them."""
+        return max(one.silent() for one in self.all.values())
+
+
+@dataclass(slots=True)
+class Controller:
+    """One replica's controller, once the API server has been reached."""
+
+    api: DynamicClient
+    duties: Duties
+    registry: CollectorRegistry
+    report: Report
+    credentials: Callable[[CredentialsQuestion], Reply]
+    _changed: threading.Event = field(default_factory=threading.Event)
+    _woken: threading.Event = field(default_factory=threading.Event)
+    _parts: dict[str, _Part] = field(default_factory=dict)
+    _threads: dict[str, threading.Thread] = field(default_factory=dict)
+    _synced: bool = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Do it all until ``stop``; then give the Lease up, so that another leads at once."""
+        instruments = ClusterInstruments(self.registry)
+        certificates = Instruments(self.registry)
+        objects = Objects(self.api)
+        watches = self._watches(instruments)
+        instruments.ages({name: one.silent for name, one in watches.all.items()})
+        leader = Leader(
+            self.api,
+            self.duties.release,
+            self.duties.namespace,
+            self.duties.identity,
+            report=self.report,
+        )
+        self._parts = {f"watch-{name}": one for name, one in watches.all.items()}
+        self._parts |= {
+            "lease": leader,
+            "leader": self._leading(leader, certificates),
+            "status": self._reporting(objects, watches, leader, certificates),
+            "snapshot": _Writing(self._changed, lambda: self._write(watches, instruments)),
+        }
+        if self.duties.certificates == "self":
+            self._parts["installer"] = self._installing(certificates)
+        link = Answering(self.duties.folder, lambda question: self._answer(objects, question))
+        for name, part in self._parts.items():
+            thread = threading.Thread(target=part.run, args=(stop,), name=name, daemon=True)
+            self._threads[name] = thread
+            thread.start()
+        stop.wait()
+        link.close()
+        self._threads["lease"].join(5.0)
+
+    def dead(self) -> str | None:
+        """What of it does not live any more; None: all is well."""
+        for name, part in self._parts.items():
+            thread = self._threads.get(name)
+            if thread is not None and not (thread.is_alive() and part.alive()):
+                return f"{name} is dead"
+        silent = {n: p.silent() for n, p in self._parts.items() if isinstance(p, Watch)}
+        if self._synced and silent and min(silent.values()) < _FRESH:
+            deaf = next((name for name, seconds in silent.items() if seconds > _DEAF), None)
+            if deaf is not None:
+                return f"{deaf} has heard nothing for {silent[deaf]:.0f} s"
+        return None
+
+    def missing(self) -> str | None:
+        """Why it is not ready; None when everything was listed once."""
+        return None if self._synced else "policies, namespaces and nodes are not listed yet"
+
+    def _watches(self, instruments: ClusterInstruments) -> _Watches:
+        before = state.read(self.duties.folder)
+        known = (
+            {} if before is None else {p.name: Held(state=p, status={}) for p in before.policies}
+        )
+        changed = self._changed.set
+
+        def changed_policies() -> None:
+            self._changed.set()
+            self._woken.set()
+
+        return _Watches(
+            policies=Watch(
+                self.api,
+                policies.PATH,
+                keep=policies.keep,
+                changed=changed_policies,
+                known=known,
+                relisted=instruments.relisted("imagepolicies"),
+                report=self.report,
+            ),
+            namespaces=Watch(
+                self.api,
+                namespaces.PATH,
+                keep=namespaces.keep,
+                changed=changed,
+                relisted=instruments.relisted("namespaces"),
+                report=self.report,
+            ),
+            nodes=Watch(
+                self.api,
+                nodes.PATH,
+                keep=nodes.keep,
+                changed=changed,
+                relisted=instruments.relisted("nodes"),
+                report=self.report,
+            ),
+        )
+
+    def _write(self, watches: _Watches, instruments: ClusterInstruments) -> None:
+        """The snapshot, if it changed, and in any case when the API server was last heard of."""
+        if self._changed.is_set():
+            self._changed.clear()
+            snapshot = watches.snapshot()
+            if snapshot is not None:
+                state.write(self.duties.folder, snapshot)
+                instruments.known(snapshot)
+                if not self._synced:
+                    self._synced = True
+                    self.report("synced", f"{len(snapshot.policies)} policies")
+        if self._synced:
+            state.heard(self.duties.folder, watches.silent())
+
+    def _answer(self, objects: Objects, question: Question) -> Reply:
+        if question.credentials is not None:
+            return self.credentials(question.credentials)
+        if question.namespace is None:
+            return Reply(error="nothing was asked")
+        try:
+            return Reply(namespace=namespaces.read(objects, question.namespace))
+        except ApiRefused as error:
+            return Reply(error=str(error))
+
+    def _leading(self, leader: Leader, instruments: Instruments) -> Steps:
+        duties = self.duties
+        registration = Registration(self.api, duties.registration, report=self.report)
+        terms = Terms(
+            service=duties.release,
+            namespace=duties.namespace,
+            ca=duties.ca,
+            leaf=duties.leaf,
+            overlap=duties.overlap,
+        )
+        rotation = Rotation(
+            self.api,
+            release=duties.release,
+            terms=terms,
+            leading=lambda: leader.leading,
+            registration=registration,
+            instruments=instruments,
+            report=self.report,
+        )
+        enforcement = Enforcement(
+            self.api, registration, namespace=duties.probe_namespace, report=self.report
+        )
+        flips = duties.failure_policy == "Auto" and not duties.audit_only
+        return Steps(
+            lambda: leader_step(
+                rotation if duties.certificates == "self" else None,
+                enforcement if flips else None,
+                registration,
+                lambda: leader.leading,
+                instruments,
+            ),
+            name="leader",
+            instruments=instruments,
+            report=self.report,
+        )
+
+    def _reporting(
+        self, objects: Objects, watches: _Watches, leader: Leader, instruments: Instruments
+    ) -> Steps:
+        events = Events(objects, self.duties.identity, self.report)
+        status, glass = PolicyStatus(objects, events), BrokenGlass(events)
+
+        def step() -> None:
+            if leader.leading:
+                status.write(watches.policies.items or {})
+                glass.tell(watches.namespaces.items or {})
+
+        return Steps(
+            step,
+            name="status",
+            instruments=instruments,
+            report=self.report,
+            every=2.0,
+            wake=self._woken,
+        )
+
+    def _installing(self, instruments: Instruments) -> Steps:
+        installer = Installer(
+            self.api,
+            release=self.duties.release,
+            namespace=self.duties.namespace,
+            folder=self.duties.folder,
+            instruments=instruments,
+            report=self.report,
+        )
+        return Steps(
+            installer.step, name="installer", instruments=instruments, report=self.report, every=1.0
+        )
+
+
+class _Writing:
+    """Writes soon after a change, and gives a sign of life otherwise."""
+
+    def __init__(self, changed: threading.Event, write: Callable[[], None]) -> None:
+        self._changed, self._write = changed, write
+        self._beat = time.monotonic()
+
+    def alive(self) -> bool:
+        return time.monotonic() - self._beat < 30 * _BEAT
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._beat = time.monotonic()
+            if self._changed.wait(_BEAT):
+                stop.wait(_DEBOUNCE)
+            self._write()

@@ -1,0 +1,59 @@
+"""What is counted of the cluster: how old, how often listed anew, what stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from webhook.cluster.state import Snapshot
+from webhook.judge.policy import breaks_glass
+
+
+class ClusterInstruments:
+    """Labels are the kinds that are watched, and closed lists."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._age = Gauge(
+            "slimgate_watch_age_seconds",
+            "Since the API server was last heard of on a kind of object.",
+            ("resource",),
+            registry=registry,
+        )
+        self._relists = Counter(
+            "slimgate_watch_relists",
+            "Lists had anew: at the start, or because the API server had moved on (gone).",
+            ("resource", "cause"),
+            registry=registry,
+        )
+        self._policies = Gauge(
+            "slimgate_policies",
+            "ImagePolicies: good, judged by the last good version, or broken altogether.",
+            ("state",),
+            registry=registry,
+        )
+        self._glass = Gauge(
+            "slimgate_break_glass_namespaces",
+            "Namespaces where nothing is enforced, by their label.",
+            registry=registry,
+        )
+
+    def ages(self, silent: Mapping[str, Callable[[], float]]) -> None:
+        """Show how long each has been silent, whenever asked."""
+        for resource, seconds in silent.items():
+            self._age.labels(resource).set_function(seconds)
+
+    def relisted(self, resource: str) -> Callable[[str], None]:
+        """Counts lists of one kind."""
+        for cause in ("start", "gone"):
+            self._relists.labels(resource, cause)
+        return lambda cause: self._relists.labels(resource, cause).inc()
+
+    def known(self, snapshot: Snapshot) -> None:
+        """What stands now."""
+        broken = [one for one in snapshot.policies if one.problems]
+        lost = sum(one.document is None for one in broken)
+        self._policies.labels("good").set(len(snapshot.policies) - len(broken))
+        self._policies.labels("last-good").set(len(broken) - lost)
+        self._policies.labels("broken").set(lost)
+        self._glass.set(sum(breaks_glass(one.labels) for one in snapshot.namespaces))

@@ -1,0 +1,68 @@
+"""Namespaces as policies see them, and those for which somebody has broken the glass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from webhook.cluster.events import Events, Subject
+from webhook.cluster.objects import Document, Objects
+from webhook.cluster.state import NamespaceState
+from webhook.judge.policy import breaks_glass
+
+PATH = "/api/v1/namespaces"
+_AGAIN = 3600.0
+"""Seconds after which a broken glass is told of again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldNamespace:
+    """A namespace as it was seen last."""
+
+    state: NamespaceState
+    uid: str
+
+
+def keep(item: Document, _before: object) -> HeldNamespace:
+    """What is kept of a namespace."""
+    return HeldNamespace(state=_state(item), uid=str((item.get("metadata") or {}).get("uid", "")))
+
+
+def read(objects: Objects, name: str) -> NamespaceState | None:
+    """A namespace as it is now; None where there is none. Raises ``ApiRefused``."""
+    found = objects.get(f"{PATH}/{name}")
+    return None if found is None else _state(found)
+
+
+class BrokenGlass:
+    """Tells of every namespace where nothing is enforced, for as long as that lasts."""
+
+    def __init__(self, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events, self._clock = events, clock
+        self._told: dict[str, float] = {}
+
+    def tell(self, held: Mapping[str, HeldNamespace]) -> None:
+        """An event for each that is new, and again every hour."""
+        broken = {n: one for n, one in held.items() if breaks_glass(one.state.labels)}
+        now = self._clock()
+        self._told = {name: at for name, at in self._told.items() if name in broken}
+        for name, one in broken.items():
+            if now - self._told.get(name, float("-inf")) >= _AGAIN:
+                self._told[name] = now
+                subject = Subject(api_version="v1", kind="Namespace", name=name, uid=one.uid)
+                self._events.warn(
+                    subject,
+                    "BreakGlass",
+                    "slimgate enforces nothing here while the label slimgate.dev/break-glass is "
+                    "true; take it away when the emergency is over",
+                )
+
+
+def _state(item: Document) -> NamespaceState:
+    metadata = item.get("metadata") or {}
+    return NamespaceState(
+        name=str(metadata.get("name", "")),
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+    )

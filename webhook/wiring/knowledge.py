@@ -1,0 +1,144 @@
+"""What pods are judged by, beside their images: policies, namespaces, the nodes' platforms.
+
+Two places it comes from: files, read once, or a cluster, as the controller beside us sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from webhook.cluster.link import Question, ask
+from webhook.cluster.state import NamespaceState, Snapshot, SnapshotFile
+from webhook.errors import StateUnknown
+from webhook.judge.policy import Namespace, Policy
+from webhook.judge.state import PolicyState, policy_of
+from webhook.wiring.documents import NAME_LABEL, Namespaces
+
+_ASKING = 2.0
+"""Seconds for a namespace that is not in the snapshot yet."""
+
+
+class Knowledge(Protocol):
+    """All but ``missing`` may raise ``StateUnknown``."""
+
+    def missing(self) -> str | None:
+        """Why no review can be answered yet; None when it can."""
+
+    def policies(self) -> Sequence[Policy]:
+        """All of them, as they stand now."""
+
+    def namespace(self, name: str) -> Namespace:
+        """One namespace, with its labels."""
+
+    def platforms(self) -> frozenset[str]:
+        """Of the cluster's nodes; empty where they are not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFiles:
+    """Read at the start, and never too old."""
+
+    chosen: Sequence[Policy]
+    known: Namespaces
+
+    def missing(self) -> str | None:
+        """Nothing, since it was read."""
+        return None
+
+    def policies(self) -> Sequence[Policy]:
+        """As the files had them."""
+        return self.chosen
+
+    def namespace(self, name: str) -> Namespace:
+        """As the file has it; one that is not there has the label that all have."""
+        return self.known(name)
+
+    def platforms(self) -> frozenset[str]:
+        """Nobody said."""
+        return frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A snapshot, made ready to be asked."""
+
+    snapshot: Snapshot
+    policies: tuple[tuple[PolicyState, Policy], ...]
+    namespaces: Mapping[str, NamespaceState] = field(repr=False)
+    platforms: frozenset[str]
+
+
+class InCluster:
+    """By the snapshot of the controller that shares ``folder``; safe for threads."""
+
+    def __init__(self, folder: Path, *, max_stale: float) -> None:
+        """Refuse to answer by what is older than ``max_stale`` seconds."""
+        self._folder, self._max_stale = folder, max_stale
+        self._file = SnapshotFile(folder)
+        self._seen: _Seen | None = None
+        self._lock = Lock()
+
+    def age(self) -> float:
+        """Seconds since the API server was last heard of."""
+        return self._file.age()
+
+    def missing(self) -> str | None:
+        """Why no review can be answered yet; None once there was a snapshot."""
+        return None if self._file.current() is not None else "the cluster is not known yet"
+
+    def policies(self) -> Sequence[Policy]:
+        """As they stood when the API server was last heard of."""
+        return [policy for _, policy in self._current().policies]
+
+    def platforms(self) -> frozenset[str]:
+        """Of all nodes."""
+        return self._current().platforms
+
+    def namespace(self, name: str) -> Namespace:
+        """By the snapshot; one that is not in it was made just now, and is read live."""
+        found = self._current().namespaces.get(name) or self._live(name)
+        labels = {**found.labels, NAME_LABEL: name}
+        metadata = {"name": name, "labels": labels, "annotations": found.annotations}
+        return Namespace(name=name, labels=labels, document={"metadata": metadata})
+
+    def _live(self, name: str) -> NamespaceState:
+        reply = ask(self._folder, Question(namespace=name), _ASKING)
+        if reply.namespace is None:
+            why = reply.error or "there is no such namespace"
+            raise StateUnknown(f"namespace {name} could not be read: {why}")
+        return reply.namespace
+
+    def _current(self) -> _Seen:
+        snapshot, age = self._file.current(), self._file.age()
+        if snapshot is None:
+            raise StateUnknown("the cluster is not known yet")
+        if age > self._max_stale:
+            raise StateUnknown(
+                f"slimgate has not heard of the API server for {age:.0f} s: policies and "
+                "namespaces may have changed since"
+            )
+        seen = self._seen
+        if seen is None or seen.snapshot is not snapshot:
+            with self._lock:
+                seen = self._seen = _ready(snapshot, self._seen)
+        return seen
+
+
+def _ready(snapshot: Snapshot, before: _Seen | None) -> _Seen:
+    """Compile the policies that changed; the others are as they were."""
+    compiled = {} if before is None else {state.name: (state, p) for state, p in before.policies}
+    policies = []
+    for state in snapshot.policies:
+        known = compiled.get(state.name)
+        same = known is not None and known[0] == state
+        policies.append(known if known is not None and same else (state, policy_of(state)))
+    return _Seen(
+        snapshot=snapshot,
+        policies=tuple(policies),
+        namespaces={one.name: one for one in snapshot.namespaces},
+        platforms=frozenset(snapshot.platforms),
+    )
