@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from webhook.errors import Busy
 from webhook.limits import Deadline
 
-PATIENCE = 0.5
+PATIENCE = 0.25
 """Seconds to wait for a place: a burst of known images is over in less, and being sent away
 costs the client a second."""
 STUCK = 30.0
