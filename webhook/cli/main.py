@@ -34,8 +34,9 @@ COMMANDS: Mapping[str, str] = {
     "review": "Answer an AdmissionReview given on standard input.",
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",
     "policy": "Check, test and describe policies.",
+    "self-test": "Ask a cluster for a good and a bad pod: the chart's helm test.",
 }
-"""Each with the line that ``slimgate --help`` shows; its module has the same name."""
+"""Each with the line that ``slimgate --help`` shows; its module has the same name, with ``_``."""
 
 
 class Commands(click.Group):
@@ -49,7 +50,7 @@ class Commands(click.Group):
         """The command of that name, imported."""
         if name not in COMMANDS:
             return None
-        command: click.Command = _imported(f"webhook.cli.{name}").command
+        command: click.Command = _imported(f"webhook.cli.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
