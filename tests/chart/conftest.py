@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ class Helm:
     program: Path
     home: Path
     kubeconfig: Path | None = None
+    namespace: str = "gate"
 
     def run(self, *words: str | Path, values: dict[str, Any] | None = None) -> Said:
-        """Run it in the namespace ``gate``, with values where given."""
-        command = [self.program, *words, "--namespace", "gate"]
+        """Run it, with values where given."""
+        command = [self.program, *words, "--namespace", self.namespace]
         if values is not None:
             path = self.home / "values.json"
             path.write_text(json.dumps(values))
@@ -142,4 +143,4 @@ def api(request, provide, tmp_path_factory) -> Iterator[Cluster]:  # noqa: F811
 @pytest.fixture
 def live(api, helm) -> Helm:
     """Helm with that API server."""
-    return Helm(helm.program, helm.home, api.folder / "kubeconfig")
+    return replace(helm, kubeconfig=api.folder / "kubeconfig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -62,7 +63,7 @@ def guarded(api, helm):
     """The release with its guards in force, a tenant and an operator."""
     api.must("apply", "-f", "-", stdin=RIGHTS)
     values = merged(NEEDED, {"guards": {"labels": ["stage"]}})
-    live = type(helm)(helm.program, helm.home, api.folder / "kubeconfig")
+    live = replace(helm, kubeconfig=api.folder / "kubeconfig")
     live.must("install", "slimgate", CHART, "--wait=hookOnly", values=values)
     probe = ("label", "namespace", "shop", "slimgate.dev/probe=x", "--dry-run=server", *TENANT)
     assert eventually(lambda: api.kubectl(*probe).status != 0)
@@ -76,7 +77,9 @@ def guarded(api, helm):
 
 def labelled(name, **metadata):
     """A Namespace to create."""
-    return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}})
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}}
+    )
 
 
 def strip(*, subresource=None):
@@ -164,9 +167,15 @@ def test_right_to_update_policies_is_enough(guarded):
     """No list of users to keep: RBAC says it."""
     words = ("label", "namespace", "shop", "slimgate.dev/x=y", "--dry-run=server", *TENANT)
     guarded.must(
-        "create", "clusterrole", "security", "--verb=update", "--resource=imagepolicies.slimgate.dev"
+        "create",
+        "clusterrole",
+        "security",
+        "--verb=update",
+        "--resource=imagepolicies.slimgate.dev",
     )
-    guarded.must("create", "clusterrolebinding", "security", "--clusterrole=security", "--user=tenant")
+    guarded.must(
+        "create", "clusterrolebinding", "security", "--clusterrole=security", "--user=tenant"
+    )
     try:
         assert eventually(lambda: guarded.kubectl(*words).status == 0)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_each_role_is_bound_once_and_to_the_one_account(template):
 @pytest.mark.cluster
 def test_api_server_grants_what_is_needed_and_no_more(api, helm):
     """As it is asked: list and watch by name work with the field selector the controller sends."""
-    live = type(helm)(helm.program, helm.home, api.folder / "kubeconfig")
+    live = replace(helm, kubeconfig=api.folder / "kubeconfig")
     values = merged(NEEDED, {"pullSecrets": {"read": "namespaces", "namespaces": ["default"]}})
     live.must("install", "slimgate", CHART, "--wait=hookOnly", values=values)
     who = ("--as", "system:serviceaccount:gate:slimgate")

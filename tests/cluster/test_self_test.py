@@ -133,9 +133,7 @@ def gate(bare_cluster) -> Iterator[Gate]:
 
 @pytest.fixture
 def server(bare_cluster) -> ApiServer:
-    return ApiServer(
-        url=bare_cluster.url, token=TOKEN, authority=bare_cluster.folder / "ca.crt"
-    )
+    return ApiServer(url=bare_cluster.url, token=TOKEN, authority=bare_cluster.folder / "ca.crt")
 
 
 def problems(server, *, audit_only=False, seconds=0.0):
