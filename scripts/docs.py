@@ -4,6 +4,8 @@
     docs/cli.md       from ``--help``
     docs/limits.md    from webhook/limits.py
 
+and the chart's CustomResourceDefinition and its guard, from webhook/judge/crd.py.
+
 tests/test_docs.py fails when a page is stale.
 """
 
@@ -20,9 +22,11 @@ import click
 from webhook import limits
 from webhook.checks import ALL
 from webhook.cli.main import slimgate
+from webhook.judge.crd import NAME, custom_resource_definition, guard, yaml_of
 from webhook.limits import GIB, KIB, MIB, Limits
 
 DOCS = Path(__file__).parent.parent / "docs"
+CHART = DOCS.parent / "charts" / "slimgate"
 WIDTH = 96
 """Columns of a help text: what fits a page without scrolling."""
 
@@ -135,8 +139,42 @@ def _amount(value: int, name: str) -> str:
     return f"{value:,} bytes" if name.endswith("bytes") else f"{value:,}"
 
 
+MADE = "Made by `make docs` from webhook/judge/crd.py: change it there."
+GUARDED = """\
+metadata:
+  name: {{ include "slimgate.clusterName" . }}-policies
+  labels: {{- include "slimgate.labels" . | nindent 4 }}
+"""
+
+
+def chart_files() -> Mapping[str, str]:
+    """What the chart has that is made from the types: path in the chart to text.
+
+    The CRD lies in crds/, which Helm installs before it asks what kinds there are; the
+    template that upgrades it reads it from there.
+    """
+    policy, binding = map(yaml_of, guard())
+    return {
+        "crds/imagepolicies.slimgate.dev.yaml": f"# {MADE}\n"
+        + yaml_of(custom_resource_definition()),
+        "templates/guard-policies-policy.yaml": _guard(policy),
+        "templates/guard-policies-binding.yaml": _guard(binding),
+    }
+
+
+def _guard(body: str) -> str:
+    """Under the release's name, and only where the values want it."""
+    assert "{{" not in body
+    named = body.replace(f"metadata:\n  name: {NAME}\n", GUARDED).replace(
+        f"policyName: {NAME}", 'policyName: {{ include "slimgate.clusterName" . }}-policies'
+    )
+    return f"{{{{- if (.Values.guards).policies }}}}\n# {MADE}\n{named}{{{{- end }}}}\n"
+
+
 def main() -> None:
-    """Write every page."""
+    """Write every page, and what the chart has of the types."""
+    for path, text in chart_files().items():
+        (CHART / path).write_text(text)
     for name, text in pages().items():
         (DOCS / name).write_text(text)
 

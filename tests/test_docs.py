@@ -19,6 +19,12 @@ def test_generated_pages_are_fresh(name):
     assert (docs.DOCS / name).read_text() == PAGES[name]
 
 
+@pytest.mark.parametrize("path", docs.chart_files())
+def test_the_charts_crd_is_fresh(path):
+    """The same for what the chart has of the types."""
+    assert (docs.CHART / path).read_text() == docs.chart_files()[path]
+
+
 def _reasons(kind: type[errors.ImageError] = errors.ImageError) -> set[str]:
     below = [_reasons(one) for one in kind.__subclasses__()]
     return set().union(*below) if below else {kind.reason}

@@ -13,8 +13,10 @@ from webhook import errors
 from webhook.evaluate import REFUSALS, evaluate
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
+from webhook.judge.decision import Action
 from webhook.judge.load import parse_policies
-from webhook.judge.policy import Namespace
+from webhook.judge.policy import Namespace, Policy
+from webhook.judge.selector import LabelSelector
 from webhook.limits import Deadline, Limits
 from webhook.pod import Container, ContainerKind, Workload
 from webhook.store.memory import Memory
@@ -233,3 +235,38 @@ def kinds(kind):
 def test_every_reason_has_a_remedy():
     assert all(kind.remedy for kind in kinds(errors.ImageError))
     assert set(REFUSALS.values()) == set(kinds(errors.ImageRefused))
+
+
+@pytest.mark.parametrize(
+    ("action", "allowed", "warned"), [("Enforce", False, 0), ("Warn", True, 1), ("Audit", True, 0)]
+)
+def test_a_broken_policy_is_unknown_once_a_container_and_reads_nothing(
+    judged, action, allowed, warned
+):
+    """Under its own action; what it selects is not let in because nobody can read it."""
+    broken = Policy.unreadable(
+        "team", ("spec.checks.x: is no field", "more"), action=Action(action), selector=None
+    )
+    judgements, asked = judged((broken,), "registry.test/good:1", "Not A Name")
+
+    assert found(judgements) == [("policy", "broken")] * 2
+    finding = judgements[0].findings[0]
+    assert finding.result == "unknown"
+    assert finding.detail == "the policy cannot be read: spec.checks.x: is no field"
+    assert finding.remedy.endswith("kubectl describe imagepolicy team")
+    assert [(j.allowed, len(j.warned)) for j in judgements] == [(allowed, warned)] * 2
+    assert list(asked) == []
+
+
+def test_a_broken_policy_does_not_keep_others_from_reading(judged):
+    """One finding of the broken one, whatever was read for the others."""
+    broken = Policy.unreadable("team", ("x",), action=Action.WARN, selector=None)
+    judgements, _ = judged((broken, *policies(BOTH)), "registry.test/shell:1")
+    assert found(judgements) == [("policy", "broken"), ("noShell", "shell")]
+
+
+def test_a_broken_policy_is_asked_only_where_it_selects(judged):
+    """Its selector was read: elsewhere it has nothing to say."""
+    selector = LabelSelector(match_labels={"env": "prod"})
+    broken = Policy.unreadable("team", ("x",), action=Action.ENFORCE, selector=selector)
+    assert judged((broken,), "registry.test/good:1")[0] == ()

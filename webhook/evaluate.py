@@ -30,6 +30,9 @@ from webhook.pod import Container, Workload
 IMAGE = "image"
 """The name findings about the image itself go by: unreadable, or not what it claims to be."""
 
+POLICY = "policy"
+"""The name findings about the policy itself go by: it is there and cannot be read."""
+
 REFUSALS: Mapping[str, type[ImageRefused]] = {
     kind.reason: kind for kind in (IntegrityError, LimitExceeded, Malformed, Unsupported)
 }
@@ -165,6 +168,8 @@ def _ask(
             _answer(question, workload, namespace, today, item)
             for item in known.get(question.reference) or (None,)
         )
+        if not question.policy.broken
+        else (_Answer(findings=(_broken(question.policy),)),)
         for question in questions
     ]
 
@@ -292,6 +297,17 @@ def _bad_name(image: str) -> Finding:
         reason=Malformed.reason,
         detail=f"{image!r} is no image reference" if image else "the container names no image",
         remedy="name an image as registry/repository:tag or @sha256:…",
+    )
+
+
+def _broken(policy: Policy) -> Finding:
+    """The one finding of a policy that cannot be read, whatever the image is like."""
+    return Finding(
+        check=POLICY,
+        result="unknown",
+        reason="broken",
+        detail=f"the policy cannot be read: {policy.broken[0]}",
+        remedy=f"mend the policy: kubectl describe imagepolicy {policy.name}",
     )
 
 

@@ -239,13 +239,13 @@ def test_no_other_api_object_guards_the_guards(guarded):
 
 def test_policies_are_understood(guarded):
     """No expression has a type error by the API server's own check."""
-    for name in ("slimgate.gate-namespaces", "slimgate.gate-webhook"):
+    for name in ("slimgate.gate-namespaces", "slimgate.gate-policies", "slimgate.gate-webhook"):
         text = guarded.must("get", "validatingadmissionpolicy", name, "-o", "json")
         assert "expressionWarnings" not in text
 
 
 def test_guards_can_be_left_out(rendered):
     """By the values, one by one."""
-    kinds = {kind for kind, _ in rendered(guards={"namespaces": False, "webhook": False})}
+    kinds = {kind for kind, _ in rendered(guards={"namespaces": False, "policies": False, "webhook": False})}
     assert "ValidatingAdmissionPolicy" not in kinds
     assert "ValidatingAdmissionPolicyBinding" not in kinds

@@ -147,6 +147,7 @@ CHANGES = [
     ("shutdown.drainSeconds", 60, "terminationGracePeriodSeconds: 90", {}),
     ("guards.namespaces", False, "", {}),
     ("guards.labels", ["stage"], "stage", {}),
+    ("guards.policies", False, "", {}),
     ("guards.webhook", False, "", {}),
     ("resources.slimgate", {"requests": {"cpu": "3"}}, 'cpu: "3"', {}),
     ("resources.controller", {"limits": {"memory": "2Gi"}}, "memory: 2Gi", {}),

@@ -96,3 +96,15 @@ def test_schema(slimgate):
     document["spec"]["chekcs"] = {}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, schema)
+
+
+def test_crd(slimgate):
+    """Three objects for kubectl; tests/cluster/test_crd.py gives them to real API servers."""
+    ran = slimgate("policy", "crd")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert [one["kind"] for one in yaml.safe_load_all(ran.out)] == [
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ]

@@ -305,3 +305,30 @@ def test_commented_examples_are_true():
     one = policy("\n".join(["action: Enforce", "checks: {noShell: {}}", *examples]))
     assert one.debug_images == ("registry.example/debug/*",)
     assert one.exceptions[0].reason == "OPS-1234: moving to distroless"
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        (f"images: {{exclude: [{'a.test/b, ' * 65}]}}", "has more than 64 items"),
+        (
+            "namespaceSelector: {matchLabels: {"
+            + ", ".join(f"k{number}: v" for number in range(65))
+            + "}}",
+            "has more than 64 keys",
+        ),
+        ("rules: [" + "{name: r, expression: 'true', message: m}, " * 65 + "]", "more than 64"),
+    ],
+    ids=["globs", "labels", "rules"],
+)
+def test_lists_are_bounded(spec, fault):
+    """As in the CustomResourceDefinition: 64 pass, 65 do not."""
+    (found,) = faults(f"{GOOD}\n{spec}")
+    assert fault in found
+
+
+def test_numbers_are_bounded():
+    """The API server's JSON knows no larger ones for sure."""
+    (found,) = faults("action: Enforce\nchecks: {age: {maxDays: 2147483648}}")
+    assert found.endswith("2147483648 is not at most 2147483647")
+    assert policy("action: Enforce\nchecks: {age: {maxDays: 2147483647}}").checks

@@ -28,7 +28,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from webhook.checks.check import Check, Finding, Options, Subject
+from webhook.checks.check import MOST, Check, Finding, Options, Subject
 
 NAME = "age"
 _FIRST_TRUE_YEAR = 1981
@@ -38,7 +38,7 @@ _FIRST_TRUE_YEAR = 1981
 class Age(Options, frozen=True):
     """How old an image may be."""
 
-    max_days: Annotated[int, msgspec.Meta(ge=1)]
+    max_days: Annotated[int, msgspec.Meta(ge=1, le=MOST)]
     undated: Literal["Pass", "Fail"] = "Pass"
 
 

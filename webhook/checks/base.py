@@ -28,9 +28,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from webhook.checks.check import Check, Finding, Options, Subject
+from webhook.checks.check import MANY, Check, Finding, Options, Subject
 from webhook.image.bases import SCRATCH, Base, base_of, claim_of
 from webhook.image.facts import ImageFacts
 
@@ -42,12 +42,18 @@ class BaseName(str):
 
     __slots__ = ()
     _FORM: ClassVar[re.Pattern[str]] = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[\w.-]+)?", re.ASCII)
-    SCHEMA: ClassVar[dict[str, Any]] = {"type": "string", "pattern": f"^{_FORM.pattern}$"}
+    _LONGEST = 128
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "maxLength": _LONGEST,
+        "pattern": f"^{_FORM.pattern}$",
+    }
 
     @classmethod
     def parse(cls, value: object) -> Self:
         """Check the form; a base that is not known can still become so. Raises ``ValueError``."""
-        if not isinstance(value, str) or not cls._FORM.fullmatch(value):
+        fits = isinstance(value, str) and len(value) <= cls._LONGEST and cls._FORM.fullmatch(value)
+        if not isinstance(value, str) or not fits:
             raise ValueError(f"{value!r} is no base (such as scratch or alpine:3.20.3)")
         return cls(value)
 
@@ -55,7 +61,7 @@ class BaseName(str):
 class Bases(Options, frozen=True):
     """Which bases are allowed."""
 
-    allow: tuple[BaseName, ...]
+    allow: Annotated[tuple[BaseName, ...], MANY]
 
     def __post_init__(self) -> None:
         if not self.allow:

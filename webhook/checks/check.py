@@ -21,6 +21,13 @@ from webhook.pod import Container, Workload
 Result = Literal["fail", "unknown"]
 
 
+MANY = msgspec.Meta(max_length=64)
+"""How much a list in a policy may hold: what is checked at every review has a bound."""
+
+MOST = (1 << 31) - 1
+"""The largest number a policy may hold: every JSON reader between here and etcd knows it."""
+
+
 class Options(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True
 ):

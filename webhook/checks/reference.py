@@ -26,8 +26,9 @@ Options
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from webhook.checks.check import Check, Finding, Options, Subject
+from webhook.checks.check import MANY, Check, Finding, Options, Subject
 from webhook.image.globs import Glob, TagGlob
 
 NAME = "reference"
@@ -36,7 +37,7 @@ NAME = "reference"
 class Tags(Options, frozen=True):
     """Which tags are refused."""
 
-    deny: tuple[TagGlob, ...]
+    deny: Annotated[tuple[TagGlob, ...], MANY]
 
     def __post_init__(self) -> None:
         if not self.deny:
@@ -48,7 +49,7 @@ class Named(Options, frozen=True):
 
     digest: bool = False
     tags: Tags | None = None
-    registries: tuple[Glob, ...] | None = None
+    registries: Annotated[tuple[Glob, ...], MANY] | None = None
 
     def __post_init__(self) -> None:
         if not self.digest and self.tags is None and self.registries is None:

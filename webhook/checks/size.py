@@ -31,7 +31,7 @@ from typing import Annotated
 
 import msgspec
 
-from webhook.checks.check import Check, Finding, Options, Subject
+from webhook.checks.check import MOST, Check, Finding, Options, Subject
 from webhook.image.facts import ImageFacts
 from webhook.image.quantity import Quantity, text_of
 
@@ -46,7 +46,7 @@ class Size(Options, frozen=True):
     compressed: Quantity | None = None
     unpacked: Quantity | None = None
     layer: Quantity | None = None
-    layers: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    layers: Annotated[int, msgspec.Meta(ge=1, le=MOST)] | None = None
 
     def __post_init__(self) -> None:
         if (self.compressed, self.unpacked, self.layer, self.layers) == (None,) * 4:

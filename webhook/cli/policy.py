@@ -18,6 +18,7 @@ from webhook.evaluate import evaluate
 from webhook.gather.source import Gathered, ImageRequest, Images, Layered
 from webhook.image.facts import ImageFacts
 from webhook.judge.cases import Judge, Outcome, Question, run_tests
+from webhook.judge.crd import manifest
 from webhook.judge.decision import Judgement
 from webhook.judge.load import load_policies
 from webhook.judge.schema import policy_schema
@@ -108,6 +109,21 @@ def schema() -> None:
       slimgate policy schema > imagepolicy.schema.json
     """  # noqa: D301 - click's mark for lines that are not wrapped
     sys.stdout.write(dump(policy_schema()))
+
+
+@command.command("crd")
+@version
+def crd() -> None:
+    """Print the CustomResourceDefinition of ImagePolicy, and what guards it.
+
+    The guard is a ValidatingAdmissionPolicy that refuses misspelt fields and checks, which a
+    CustomResourceDefinition alone lets through. The chart installs the same.
+
+    \b
+    Example:
+      slimgate policy crd | kubectl apply --server-side -f -
+    """  # noqa: D301 - click's mark for lines that are not wrapped
+    sys.stdout.write(manifest())
 
 
 @dataclass(frozen=True, slots=True)

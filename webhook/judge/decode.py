@@ -30,7 +30,8 @@ def decode(node: Node, kind: type[T], source: str) -> T:
     """Make a ``kind`` of a node.
 
     Raises:
-        PolicyError: with every fault as ``source:line: path: what is wrong``.
+        PolicyError: with every fault as ``source:line: path: what is wrong``; of a node that
+            comes from no text, without source and line.
     """
     decoder = _Decoder(source)
     value = decoder.value(node, inspect.type_info(kind), "")
@@ -91,15 +92,19 @@ class _Decoder:
     def _array(self, node: Node, kind: inspect.VarTupleType, path: str) -> Any:
         if not isinstance(node.value, list):
             return self._wrong(node, path, "a list")
+        if kind.max_length is not None and len(node.value) > kind.max_length:
+            return self._fault(node.line, path, f"has more than {kind.max_length} items")
         items = tuple(
             self.value(child, kind.item_type, f"{path}[{index}]")
             for index, child in enumerate(node.value)
         )
         return _MISSING if _MISSING in items else items
 
-    def _labels(self, node: Node, _kind: inspect.DictType, path: str) -> Any:
+    def _labels(self, node: Node, kind: inspect.DictType, path: str) -> Any:
         if not isinstance(node.value, dict):
             return self._wrong(node, path, "an object")
+        if kind.max_length is not None and len(node.value) > kind.max_length:
+            return self._fault(node.line, path, f"has more than {kind.max_length} keys")
         wrong = [key for key, child in node.value.items() if not isinstance(child.value, str)]
         for key in wrong:
             self._wrong(node.value[key], _join(path, key), "a string (put it in quotes)")
@@ -122,6 +127,9 @@ class _Decoder:
         least = kind.ge if isinstance(kind, inspect.IntType) else None
         if least is not None and isinstance(node.value, int) and node.value < least:
             return self._wrong(node, path, f"at least {least}")
+        most = kind.le if isinstance(kind, inspect.IntType) else None
+        if most is not None and isinstance(node.value, int) and node.value > most:
+            return self._wrong(node, path, f"at most {most}")
         return kind.cls(node.value) if isinstance(kind, inspect.EnumType) else node.value
 
     def _try(self, line: int, path: str, make: Callable[[], Any]) -> Any:
@@ -134,7 +142,8 @@ class _Decoder:
         return self._fault(node.line, path, f"{_shown(_leaf(node))} is not {wanted}")
 
     def _fault(self, line: int, path: str, text: str) -> Any:
-        self.faults.append((line, f"{self._source}:{line}: {path}{': ' if path else ''}{text}"))
+        where = f"{self._source}:{line}: " if line else ""
+        self.faults.append((line, f"{where}{path}{': ' if path else ''}{text}"))
         return _MISSING
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
 from webhook.checks import ALL
+from webhook.checks.check import MANY
 from webhook.image.globs import Glob
 from webhook.judge.decision import Action, OnUnknown
 from webhook.judge.rules import Expression
@@ -119,8 +120,10 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class Images(_Struct, frozen=True):
     """Which images are judged."""
 
-    include: tuple[Glob, ...] = msgspec.field(default_factory=lambda: (Glob("*"),))
-    exclude: tuple[Glob, ...] = ()
+    include: Annotated[tuple[Glob, ...], MANY] = msgspec.field(default_factory=lambda: (Glob("*"),))
+    """Globs on image names; absent: every image."""
+    exclude: Annotated[tuple[Glob, ...], MANY] = ()
+    """Globs on image names that are left out although include has them."""
 
     def __post_init__(self) -> None:
         if not self.include:
@@ -131,26 +134,35 @@ class RuleDocument(_Struct, frozen=True):
     """A question of your own, in CEL."""
 
     name: Name
+    """What its findings go by: rules.NAME."""
     expression: Expression
+    """CEL over image (what slimgate inspect -o json prints), container, pod and namespaceObject.
+    True passes, false fails, an error is unknown."""
     message: Text
+    """What whoever is refused reads."""
 
 
 class EphemeralContainers(_Struct, frozen=True):
     """Images that ``kubectl debug`` may bring although they carry a shell."""
 
-    allow: tuple[Glob, ...]
+    allow: Annotated[tuple[Glob, ...], MANY]
+    """Globs on image names. noShell, noPackageManager, noBuildTools, size and base are not asked
+    of them as ephemeral containers; nonRoot is."""
 
 
 class Exemption(_Struct, frozen=True):
     """Checks that are not asked of some images, for a stated reason and until a stated day."""
 
-    images: tuple[Glob, ...]
-    checks: tuple[CheckName, ...]
+    images: Annotated[tuple[Glob, ...], MANY]
+    """Globs on image names: of which images."""
+    checks: Annotated[tuple[CheckName, ...], MANY]
+    """Which checks are not asked of them."""
     reason: Text
+    """Why: shown wherever the exception is used."""
     expires: Day
-    """The last valid day, UTC."""
-    namespaces: tuple[Name, ...] | None = None
-    """None: every namespace the policy selects."""
+    """The last valid day, UTC, as 2027-01-31; after it the checks are asked again."""
+    namespaces: Annotated[tuple[Name, ...], MANY] | None = None
+    """In which namespaces, by name; absent: in every one that the policy selects."""
 
     def __post_init__(self) -> None:
         for field in ("images", "checks", "namespaces"):
@@ -178,17 +190,27 @@ class Spec(_Struct, frozen=True):
     """What a policy asks of which images, and what it does about the answers."""
 
     action: Action
+    """What is done about a failure: Enforce refuses the pod, Warn lets it in and shows kubectl's
+    user a warning, Audit only writes to the API server's audit log."""
     namespace_selector: LabelSelector | None = None
-    """Absent: every namespace."""
+    """Which namespaces, by their labels. Absent: every namespace."""
     on_unknown: OnUnknown | None = None
-    """Absent: Deny with Enforce, Warn with Warn, Allow with Audit; never more than ``action``."""
+    """What is done about what could not be found out (registry down, no credentials, no time).
+    Absent: Deny with Enforce, Warn with Warn, Allow with Audit; never more than ``action``. With
+    Allow, whoever can keep slimgate from reaching a registry gets in."""
     workloads: Workloads = Workloads.WARN
-    """Never more than ``action``."""
+    """What Deployments, Jobs and the like get for the pods they would create; absent: Warn. Never
+    more than ``action``; their pods are judged again when they are created."""
     images: Images = msgspec.field(default_factory=Images)
+    """Which images are judged. Absent: all."""
     checks: Checks = msgspec.field(default_factory=Checks)
-    rules: tuple[RuleDocument, ...] = ()
+    """What is asked of an image: one key for each check. noShell: {} switches one on."""
+    rules: Annotated[tuple[RuleDocument, ...], MANY] = ()
+    """Questions of your own, in CEL."""
     ephemeral_containers: EphemeralContainers | None = None
-    exceptions: tuple[Exemption, ...] = ()
+    """What kubectl debug may bring into the namespaces."""
+    exceptions: Annotated[tuple[Exemption, ...], MANY] = ()
+    """Images that some checks are not asked of, why, and until when."""
 
     def __post_init__(self) -> None:
         if not self.rules and all(getattr(self.checks, check.name) is None for check in ALL):
@@ -203,8 +225,11 @@ class ImagePolicy(_Struct, frozen=True):
     """A policy, as ``kubectl apply`` takes it."""
 
     api_version: Literal["slimgate.dev/v1alpha1"]
+    """slimgate.dev/v1alpha1"""
     kind: Literal["ImagePolicy"]
+    """ImagePolicy"""
     metadata: Metadata
     spec: Spec
+    """What the policy asks of which images, and what it does about the answers."""
     status: Any = None
     """Written by slimgate, never read here."""

@@ -9,8 +9,8 @@ policies need in bytes, depth, or, counting what aliases repeat, in size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -60,7 +60,7 @@ class Node:
     value: dict[str, Node] | list[Node] | str | float | bool | None
     """``float`` holds integers, too."""
     line: int
-    """From 1."""
+    """From 1; 0: it comes from no text."""
     keys: dict[str, int]
     """Of a mapping: the line of each key."""
     size: int = 1
@@ -94,6 +94,31 @@ def read(text: str, source: str, bounds: Bounds = POLICY) -> tuple[Node, ...]:
     except yaml.YAMLError as error:  # characters that YAML does not allow
         raise PolicyError((f"{source}: is no YAML: {str(error).splitlines()[0]}",)) from error
     return tuple(node for node in nodes if node.value is not None)
+
+
+def node_of(value: object, bounds: Bounds = POLICY, _depth: int = 0) -> Node:
+    """A plain value, as an API server sends it, as a node without lines.
+
+    Raises:
+        PolicyError: it holds more, or nests deeper, than the bounds allow.
+    """
+    if _depth > bounds.depth:
+        raise PolicyError((f"is nested deeper than {bounds.depth}",))
+    children: list[Node] = []
+    if isinstance(value, Mapping):
+        fields = {str(key): node_of(child, bounds, _depth + 1) for key, child in value.items()}
+        children = list(fields.values())
+        node = Node(value=fields, line=0, keys=dict.fromkeys(fields, 0))
+    elif isinstance(value, list | tuple):
+        children = [node_of(child, bounds, _depth + 1) for child in value]
+        node = Node(value=children, line=0, keys={})
+    else:
+        scalar: Any = value
+        return Node(value=scalar, line=0, keys={})
+    size = 1 + len(node.keys) + sum(child.size for child in children)
+    if size > bounds.nodes:
+        raise PolicyError((f"has more than {bounds.nodes} values",))
+    return replace(node, size=size, height=_height(children))
 
 
 class _Reader:

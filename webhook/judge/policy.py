@@ -60,6 +60,23 @@ class Policy:
     debug_images: tuple[Glob, ...] = ()
     """``ephemeralContainers.allow``."""
     exceptions: tuple[Exemption, ...] = ()
+    broken: tuple[str, ...] = ()
+    """Why it cannot be read, and so can only answer that; empty: it can."""
+
+    @classmethod
+    def unreadable(
+        cls,
+        name: str,
+        problems: tuple[str, ...],
+        *,
+        action: Action,
+        selector: LabelSelector | None,
+    ) -> Policy:
+        """A policy of which no version can be read: all it selects is unknown."""
+        on_unknown = _no_stricter(OnUnknown.DENY, action)
+        return cls(
+            name=name, action=action, on_unknown=on_unknown, selector=selector, broken=problems
+        )
 
     @classmethod
     def of(cls, document: ImagePolicy) -> Policy:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from webhook.checks.check import MANY
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _PREFIX = re.compile(
@@ -20,8 +22,11 @@ class Requirement(
     """One of ``matchExpressions``."""
 
     key: str
+    """The label's key."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[str, ...] = ()
+    """How the label's value is compared; NotIn is met by an absent label, too."""
+    values: Annotated[tuple[str, ...], MANY] = ()
+    """With In and NotIn only."""
 
     def __post_init__(self) -> None:
         _check_key(self.key)
@@ -47,8 +52,10 @@ class LabelSelector(
 ):
     """All of its requirements must be met; without any it matches everything."""
 
-    match_labels: dict[str, str] = {}
-    match_expressions: tuple[Requirement, ...] = ()
+    match_labels: Annotated[dict[str, str], MANY] = {}
+    """Labels the namespace must have, key and value."""
+    match_expressions: Annotated[tuple[Requirement, ...], MANY] = ()
+    """What else its labels must meet."""
 
     def __post_init__(self) -> None:
         for key, value in self.match_labels.items():
