@@ -137,6 +137,8 @@ def api(request, provide, tmp_path_factory) -> Iterator[Cluster]:  # noqa: F811
         folder=tmp_path_factory.mktemp(request.param),
     ) as one:
         one.must("create", "namespace", "gate")
+        for mode in ("enforce", "warn"):
+            one.must("label", "namespace", "gate", f"pod-security.kubernetes.io/{mode}=restricted")
         yield one
 
 

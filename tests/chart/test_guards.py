@@ -246,6 +246,9 @@ def test_policies_are_understood(guarded):
 
 def test_guards_can_be_left_out(rendered):
     """By the values, one by one."""
-    kinds = {kind for kind, _ in rendered(guards={"namespaces": False, "policies": False, "webhook": False})}
+    kinds = {
+        kind
+        for kind, _ in rendered(guards={"namespaces": False, "policies": False, "webhook": False})
+    }
     assert "ValidatingAdmissionPolicy" not in kinds
     assert "ValidatingAdmissionPolicyBinding" not in kinds

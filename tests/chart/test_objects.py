@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import re
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_self_test_understands_its_arguments(rendered):
     known = {name for one in self_test.command.params for name in one.opts}
     assert command == "self-test"
     assert {one.partition("=")[0] for one in options} <= known
+
+
+@pytest.mark.xfail(reason="serve --state and the controller are another branch's", strict=True)
+@pytest.mark.parametrize("name", ["slimgate", "controller"])
+def test_slimgate_understands_its_arguments(rendered, name):
+    """Each option that the Deployment gives is one that the command has."""
+    for certificates in ({}, EXISTING):
+        objects = rendered(**{**EVERYTHING, "auditOnly": True, "certificates": certificates})
+        word, *options = containers(objects)[name]["args"]
+        command = importlib.import_module(f"webhook.cli.{word}").command
+        known = {option for one in command.params for option in one.opts}
+        assert {one.partition("=")[0] for one in options} <= known
 
 
 @pytest.mark.parametrize("more", [{}, EVERYTHING], ids=["default", "everything"])
@@ -228,8 +241,11 @@ def test_cert_manager(rendered):
     leaf = own["Certificate", "slimgate-tls"]["spec"]
     assert leaf["dnsNames"] == ["slimgate.gate.svc"]
     assert leaf["issuerRef"] == {"group": "cert-manager.io", "kind": "Issuer", "name": "slimgate"}
-    assert own["Issuer", "slimgate"]["spec"] == {"ca": {"secretName": "slimgate-ca"}}
+    assert own["Issuer", "slimgate"]["spec"] == {"ca": {"secretName": "slimgate-cert-ca"}}
     assert own["Certificate", "slimgate-ca"]["spec"]["isCA"] is True
+    assert own["Certificate", "slimgate-ca"]["spec"]["secretName"] == "slimgate-cert-ca"
+    volumes = {one["name"]: one for one in pod(own)["volumes"]}
+    assert volumes["tls"]["secret"]["secretName"] == leaf["secretName"] == "slimgate-cert"
     assert "--certificates=external" in containers(own)["controller"]["args"]
     issuer = {"name": "platform", "kind": "ClusterIssuer"}
     theirs = rendered(certificates={"mode": "certManager", "certManager": {"issuerRef": issuer}})
@@ -354,7 +370,10 @@ def prepared(api, template):
     ],
 )
 def test_api_server_accepts_every_object(prepared, template, more):
-    """By its own schemas and validation, and without a field that it does not know."""
+    """By its own schemas and validation, and without a field that it does not know.
+
+    The namespace is at Pod Security's restricted level: only providers from the host are not.
+    """
     if "certificates" in more:
         authority = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
         more = merged(more, {"certificates": {"existing": {"caBundle": authority}}})
@@ -363,5 +382,7 @@ def test_api_server_accepts_every_object(prepared, template, more):
         *("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"),
         stdin=yaml.safe_dump_all(objects),
     )
-    assert (said.status, said.err) == (0, "")
+    assert said.status == 0, said.err
+    providers = "credentialProviders" in more.get("registries", {})
+    assert ["provider-bin" in warning for warning in said.warnings] == [True] * providers
     assert said.out.count("serverside-applied") == len(objects)

@@ -1,4 +1,4 @@
-"""The guard that docs/operations.md gives for API servers that read admission policies from files."""
+"""The guard in docs/operations.md for API servers that read admission policies from files."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.options import Duration, option
+from webhook.cli.options import Duration, option, version
 from webhook.cluster.self_test import MOUNTED, in_cluster, self_test
 
 
@@ -29,6 +29,7 @@ from webhook.cluster.self_test import MOUNTED, in_cluster, self_test
     show_default=True,
     help="Folder with a ServiceAccount's token and ca.crt.",
 )
+@version
 def command(
     *, namespace: str, good: str, bad: str, audit_only: bool, wait: float, credentials: Path
 ) -> int:

@@ -93,9 +93,10 @@ labels: {{- include "slimgate.labels" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the serving certificate. */}}
+{{/* The Secret with the serving certificate. cert-manager's has a name of its own: when the mode
+changes, Helm removes slimgate's. */}}
 {{- define "slimgate.tlsSecret" -}}
-{{ if eq .Values.certificates.mode "existing" }}{{ .Values.certificates.existing.secretName }}{{ else }}{{ include "slimgate.name" . }}-tls{{ end }}
+{{ if eq .Values.certificates.mode "existing" }}{{ .Values.certificates.existing.secretName }}{{ else }}{{ include "slimgate.name" . }}-cert{{ end }}
 {{- end }}
 
 {{/* Key of a mirror in its ConfigMap: a port's colon is not allowed there. */}}
