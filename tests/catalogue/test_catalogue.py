@@ -70,7 +70,6 @@ def gather(lanes):
             reading=lanes[1],
             clock=time.monotonic,
             background=30,
-            nodes=tuple(map(Platform.parse, case.nodes)),
         )
 
     yield make
@@ -106,7 +105,13 @@ def judged(case, images, *, thorough):
     """What the one core call decides of a pod of the image."""
     container = Container(name="main", image=NAME, **case.pod)
     return evaluate(
-        Workload(kind="Pod", name="web", namespace="prod", containers=(container,)),
+        Workload(
+            kind="Pod",
+            name="web",
+            namespace="prod",
+            containers=(container,),
+            nodes=frozenset(case.nodes),
+        ),
         policies(case.checks),
         images,
         until(case),

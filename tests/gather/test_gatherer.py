@@ -299,8 +299,13 @@ class TestPlatforms:
         assert self.platforms(images, architectures=frozenset({"arm64"})) == ["linux/arm64"]
 
     def test_the_nodes_narrow_it(self, gatherer):
-        images, _ = gatherer({NAME: self.INDEX}, nodes=[Platform.parse("linux/amd64")])
-        assert self.platforms(images) == ["linux/amd64"]
+        images, _ = gatherer({NAME: self.INDEX})
+        assert self.platforms(images, nodes=frozenset({"linux/amd64"})) == ["linux/amd64"]
+
+    def test_a_node_that_joins_is_judged_for_at_once(self, gatherer):
+        images, _ = gatherer({NAME: self.INDEX})
+        for nodes in ({"linux/amd64"}, {"linux/amd64", "linux/arm64"}):
+            assert self.platforms(images, nodes=frozenset(nodes)) == sorted(nodes)
 
     def test_the_digest_is_the_indexs(self, gatherer):
         images, _ = gatherer({NAME: self.INDEX})

@@ -36,8 +36,9 @@ COMMANDS: Mapping[str, str] = {
     "controller": "Watch the cluster for serve, in the same pod.",
     "policy": "Check, test and describe policies.",
     "certs": "Show certificates, and have them renewed.",
+    "self-test": "Ask a cluster for a good and a bad pod: the chart's helm test.",
 }
-"""Each with the line that ``slimgate --help`` shows; its module has the same name."""
+"""Each with the line that ``slimgate --help`` shows; its module has the same name, with ``_``."""
 
 
 class Commands(click.Group):
@@ -51,7 +52,7 @@ class Commands(click.Group):
         """The command of that name, imported."""
         if name not in COMMANDS:
             return None
-        command: click.Command = _imported(f"webhook.cli.{name}").command
+        command: click.Command = _imported(f"webhook.cli.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
