@@ -22,7 +22,6 @@ from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.source import ImageRequest, Unread, layered, unread
 from webhook.image.document import document
-from webhook.image.platform import Platform
 from webhook.image.reference import Reference
 from webhook.judge.load import builtin, load_policies, parse_policies
 from webhook.judge.policy import Namespace

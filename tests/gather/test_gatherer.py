@@ -15,7 +15,6 @@ from webhook.errors import Busy
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.source import ImageRequest, Unread
-from webhook.image.platform import Platform
 from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits
 from webhook.store.memory import Memory

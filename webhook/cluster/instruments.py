@@ -32,6 +32,12 @@ class ClusterInstruments:
             ("state",),
             registry=registry,
         )
+        self._broken = Gauge(
+            "slimgate_policy_broken",
+            "1 of an ImagePolicy whose newest version cannot be read.",
+            ("policy",),
+            registry=registry,
+        )
         self._glass = Gauge(
             "slimgate_break_glass_namespaces",
             "Namespaces where nothing is enforced, by their label.",
@@ -56,4 +62,7 @@ class ClusterInstruments:
         self._policies.labels("good").set(len(snapshot.policies) - len(broken))
         self._policies.labels("last-good").set(len(broken) - lost)
         self._policies.labels("broken").set(lost)
+        self._broken.clear()  # of those that were deleted
+        for one in snapshot.policies:
+            self._broken.labels(one.name).set(bool(one.problems))
         self._glass.set(sum(breaks_glass(one.labels) for one in snapshot.namespaces))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
 
 MAX_CONNECTIONS = 32
-_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _STALL, _WHOLE = 5.0, 10.0
 """Seconds that a read, and that a connection as a whole, may take: as many clients that drip as
 there are places would otherwise keep the kubelet's probes out."""
@@ -92,10 +92,10 @@ def probe_app(
             return [exposition()]
         asked = {"/healthz": dead, "/readyz": missing}.get(path)
         if asked is None:
-            start_response("404 Not Found", _TEXT)
+            start_response("404 Not Found", [_TEXT])
             return [b"there are /healthz, /readyz and /metrics\n"]
         wrong = asked()
-        start_response("200 OK" if wrong is None else "503 Service Unavailable", _TEXT)
+        start_response("200 OK" if wrong is None else "503 Service Unavailable", [_TEXT])
         return [f"{wrong or 'ok'}\n".encode()]
 
     return app

@@ -1,0 +1,200 @@
+"""The controller and ``slimgate serve --state`` at a real API server, which comes and goes."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import yaml
+
+from tests.cluster import build
+from tests.cluster.support.apiserver import cluster
+from tests.cluster.support.objects import pod
+from tests.cluster.support.processes import eventually
+from tests.cluster.support.watched import policy, watched
+
+pytestmark = pytest.mark.cluster
+
+ROOT = {"securityContext": {"runAsUser": 0}}
+"""Refused by nonRoot without any image being read."""
+IMAGE = "registry.example/app:1"
+
+
+@pytest.fixture(scope="module")
+def api(provide, tmp_path_factory):
+    """An API server of these tests' own."""
+    with cluster(
+        etcd=provide(build.ETCD),
+        kube_apiserver=provide(build.KUBE_APISERVER),
+        kubectl=provide(build.KUBECTL),
+        folder=tmp_path_factory.mktemp("watched-cluster"),
+    ) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def gate(api, tmp_path_factory):
+    """Both processes, registered, with a policy that enforces nonRoot where the label says so."""
+    with watched(api, tmp_path_factory.mktemp("watched")) as one:
+        one.start("serve", ready=False)
+        one.start("controller")
+        assert eventually(lambda: one.metric(one.probes, "slimgate_snapshot_age_seconds") < 5)
+        one.register()
+        api.must("apply", "-f", "-", stdin=policy("strict"))
+        yield one
+
+
+@pytest.fixture
+def space(gate, request):
+    """A new namespace, under the policy."""
+    number = abs(hash(request.node.nodeid)) % 1_000_000
+    name = f"space-{number}"
+    make(gate, name, "strict")
+    yield name
+    gate.cluster.must("delete", "namespace", name, "--wait=false")
+
+
+def make(gate, name, label):
+    """A namespace with its label, and the account that every pod has."""
+    labels = {"slimgate.dev/policy": label} if label else {}
+    meta = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    account["metadata"] = {"name": "default", "namespace": name}
+    gate.cluster.must("create", "-f", "-", stdin=yaml.safe_dump_all([meta, account]))
+
+
+def ask(gate, namespace, **spec):
+    """What is said to a pod that runs as root."""
+    document = pod("probe-", IMAGE, **ROOT, **spec)
+    words = ("--namespace", namespace, "--dry-run=server")
+    return gate.cluster.create(document, *words)
+
+
+def denied(gate, namespace):
+    """Whether such a pod is denied, by slimgate."""
+    return 'admission webhook "pods.slimgate.dev" denied' in ask(gate, namespace).err
+
+
+def test_a_pod_in_a_namespace_made_just_now_is_judged_by_its_labels(gate):
+    """Whether or not the watch has brought it: it is read live."""
+    for number in range(5):
+        make(gate, f"fresh-{number}", "strict")
+        assert denied(gate, f"fresh-{number}")
+
+
+def test_a_change_of_a_label_is_seen_within_seconds(gate, space):
+    """By the watch."""
+    assert denied(gate, space)
+    gate.cluster.must("label", "namespace", space, "slimgate.dev/policy-")
+    assert eventually(lambda: ask(gate, space).status == 0, seconds=3)
+    gate.cluster.must("label", "namespace", space, "slimgate.dev/policy=strict")
+    assert eventually(lambda: denied(gate, space), seconds=3)
+
+
+def test_a_change_of_a_policy_is_seen_within_seconds(gate):
+    """Made, changed, deleted."""
+    make(gate, "changing", "changing")
+    assert ask(gate, "changing").status == 0
+    gate.cluster.must("apply", "-f", "-", stdin=policy("changing"))
+    assert eventually(lambda: denied(gate, "changing"), seconds=3)
+    gate.cluster.must("apply", "-f", "-", stdin=policy("changing", action="Warn"))
+    assert eventually(lambda: ask(gate, "changing").warnings != [], seconds=3)
+    gate.cluster.must("delete", "imagepolicy", "changing")
+    assert eventually(lambda: ask(gate, "changing").err == "", seconds=3)
+
+
+def test_a_policy_says_how_it_stands(gate):
+    """``kubectl get`` and ``kubectl describe`` tell, and ``kubectl wait`` can wait for it."""
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/strict", "--timeout=10s")
+    said = gate.cluster.must("get", "imgpol", "strict")
+    assert "Enforce" in said
+    assert "Compiled" in said
+
+
+BROKEN = [{"name": "maintained", "expression": "image.labels.", "message": "no"}]
+"""What the API server cannot see: this is no CEL."""
+
+
+def test_a_broken_policy_is_judged_by_its_last_good_version_and_says_so(gate):
+    """In status, by an event and in the metrics, until it is mended."""
+    cluster = gate.cluster
+    cluster.must("apply", "-f", "-", stdin=policy("mending"))
+    make(gate, "mending", "mending")
+    assert eventually(lambda: denied(gate, "mending"), seconds=3)
+    cluster.must("apply", "-f", "-", stdin=policy("mending", rules=BROKEN))
+    cluster.must("wait", "--for=condition=Ready=false", "imgpol/mending", "--timeout=10s")
+    told = cluster.must("describe", "imgpol", "mending")
+    assert "its last good version goes on judging" in told
+    assert "spec.rules[0].expression" in told
+    assert eventually(lambda: "PolicyBroken" in cluster.must("describe", "imgpol", "mending"))
+    assert gate.metric(gate.controller, 'slimgate_policy_broken{policy="mending"}') == 1
+    assert gate.metric(gate.controller, 'slimgate_policies{state="last-good"}') == 1
+    assert denied(gate, "mending")
+    cluster.must("apply", "-f", "-", stdin=policy("mending"))
+    cluster.must("wait", "--for=condition=Ready", "imgpol/mending", "--timeout=10s")
+    assert gate.metric(gate.controller, 'slimgate_policy_broken{policy="mending"}') == 0
+
+
+def test_a_policy_that_was_never_good_is_unknown_not_absent(gate):
+    """What it selects is refused by an Enforce policy, and the reason names the policy."""
+    gate.cluster.must("apply", "-f", "-", stdin=policy("newly-broken", rules=BROKEN))
+    make(gate, "newly-broken", "newly-broken")
+    assert eventually(lambda: denied(gate, "newly-broken"), seconds=3)
+    said = ask(gate, "newly-broken").err
+    assert "could not be found out (broken): the policy cannot be read" in said
+    assert "kubectl describe imagepolicy newly-broken" in said
+    gate.cluster.must("delete", "imagepolicy", "newly-broken")
+
+
+def test_the_last_good_version_outlives_the_controller(gate):
+    """It is in the snapshot, and a controller that begins anew takes it from there."""
+    cluster = gate.cluster
+    cluster.must("apply", "-f", "-", stdin=policy("outliving"))
+    make(gate, "outliving", "outliving")
+    assert eventually(lambda: denied(gate, "outliving"), seconds=3)
+    cluster.must("apply", "-f", "-", stdin=policy("outliving", rules=BROKEN))
+    cluster.must("wait", "--for=condition=Ready=false", "imgpol/outliving", "--timeout=10s")
+    gate.stop("controller", signal.SIGKILL)
+    assert denied(gate, "outliving")
+    gate.start("controller")
+    said = ask(gate, "outliving").err
+    assert "nonRoot" in said
+    assert "could not be found out" not in said
+    cluster.must("delete", "imagepolicy", "outliving")
+
+
+def test_broken_glass_lets_everything_in_and_is_told_of(gate, space):
+    """A warning to the user, an event, two metrics; until the label is gone."""
+    cluster = gate.cluster
+    cluster.must("label", "namespace", space, "slimgate.dev/break-glass=true")
+    assert eventually(lambda: ask(gate, space).status == 0, seconds=3)
+    (warning,) = ask(gate, space).warnings
+    assert warning == f"slimgate break-glass is on for namespace {space}: nothing is enforced"
+    events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
+    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events))
+    assert gate.metric(gate.controller, "slimgate_break_glass_namespaces") == 1
+    assert gate.metric(gate.probes, 'slimgate_break_glass_reviews_total{by="namespace"}') > 0
+    cluster.must("label", "namespace", space, "slimgate.dev/break-glass-")
+    assert eventually(lambda: denied(gate, space), seconds=3)
+
+
+def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
+    """Killed, it takes nothing with it but what is new; a namespace it never told of is unknown."""
+    assert denied(gate, space)
+    gate.stop("controller", signal.SIGKILL)
+    assert denied(gate, space)
+    make(gate, "unheard-of", "strict")
+    said = ask(gate, "unheard-of").err
+    assert "Internal error" in said or "InternalError" in said
+    assert "the controller cannot be asked" in said
+    gate.start("controller")
+    assert eventually(lambda: denied(gate, "unheard-of"), seconds=3)
+
+
+def test_the_controller_ends_in_good_order(gate):
+    """On SIGTERM, at once; the next one leads without waiting for a lease to lapse."""
+    assert gate.stop("controller") == 0
+    gate.start("controller")
+    gate.cluster.must("apply", "-f", "-", stdin=policy("after"))
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/after", "--timeout=5s")
+    gate.cluster.must("delete", "imgpol", "after")
