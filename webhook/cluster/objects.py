@@ -119,7 +119,7 @@ def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
 def _said(error: ApiException) -> str:
     """The message of the ``Status``; bounded, and without headers."""
     try:
-        message = str(json.loads(error.body)["message"])
+        message = str(json.loads(error.body or "")["message"])
     except (ValueError, LookupError, TypeError):
         message = str(error.reason)
     return f"{error.status} {message[:500]}"
