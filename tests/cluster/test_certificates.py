@@ -8,6 +8,7 @@ import json
 import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -308,8 +309,6 @@ def test_a_strangers_pair_is_never_installed(guard, tmp_path):
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: installed(a)), a.said
         first = leaf(a)
-        from datetime import UTC, datetime, timedelta
-
         now, year = datetime.now(UTC), timedelta(days=365)
         ca = issue_authority("stranger", now=now, valid=year)
         pair = issue_leaf(ca, "x", ["127.0.0.1"], now=now, valid=year)
@@ -376,5 +375,6 @@ def test_two_that_both_think_they_lead_do_no_harm(guard, tmp_path):
         assert len(bundles(one)[0]) == 1
     stop.set()
     context = ssl.create_default_context()
-    context.load_verify_locations(cadata=base64.b64decode(
-        live(one)["webhooks"][0]["clientConfig"]["caBundle"]).decode())
+    context.load_verify_locations(
+        cadata=base64.b64decode(live(one)["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+    )
