@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from tests.cluster.support.processes import eventually, free_port
 from webhook.certs.authority import Terms
 from webhook.certs.issue import issue_authority, issue_leaf, read_certificates
+from webhook.cli.main import run
 from webhook.cluster.certificates import (
     ROTATE,
     Installer,
@@ -378,3 +379,21 @@ def test_two_that_both_think_they_lead_do_no_harm(guard, tmp_path):
     context.load_verify_locations(
         cadata=base64.b64decode(live(one)["webhooks"][0]["clientConfig"]["caBundle"]).decode()
     )
+
+
+def test_the_command_rotates_and_shows(guard, tmp_path, capsys):
+    """``slimgate certs`` against the controller's Secrets."""
+    one, port = guard
+    place = ["--namespace", NS, "--kubeconfig", str(one.folder / "kubeconfig")]
+    with Replica(one, tmp_path / "a", "a", port=port).running() as a:
+        assert eventually(lambda: installed(a)), a.said
+        first = leaf(a)
+        assert run(["certs", "rotate", "--wait", "20s", *place]) == 0
+        assert eventually(lambda: leaf(a) != first), a.said
+    assert run(["certs", "rotate", "--wait", "1s", *place]) == 1  # nobody leads
+    assert run(["certs", "show", "--secret", "slimgate-tls", *place]) == 0
+    out = capsys.readouterr().out
+    assert "done: a new certificate is issued" in out
+    assert "slimgate.guard.svc" in out
+    assert "PRIVATE" not in out
+    assert run(["certs", "show", "--secret", "nothing", *place]) == 64
