@@ -17,7 +17,7 @@ from webhook.certs.issue import (
     names,
     read_certificates,
 )
-from webhook.cli.options import FILE, Duration, option
+from webhook.cli.options import FILE, Duration, option, version
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _NAME = option("--name", default="slimgate", show_default=True, help="The releas
 
 
 @click.group("certs")
+@version
 def command() -> None:
     """Show certificates, and have them renewed.
 
