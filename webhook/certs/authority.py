@@ -180,7 +180,9 @@ def _salvaged(keys: Keys, bundle: tuple[x509.Certificate, ...]) -> Keys:
     """Where the current CA is lost, replicas serve leaves by one that only the bundle still has."""
     if keys.current is not None:
         return keys
-    return replace(keys, old=_each_once((*keys.old, *filter(is_authority, bundle)))[:_MAX_OLD])
+    coming = () if keys.next is None else (keys.next.certificate,)
+    others = (one for one in bundle if is_authority(one) and one not in coming)
+    return replace(keys, old=_each_once((*keys.old, *others))[:_MAX_OLD])
 
 
 def _with_next(keys: Keys, terms: Terms, now: datetime, *, forced: bool) -> Keys:

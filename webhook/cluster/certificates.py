@@ -87,7 +87,7 @@ def secret_path(namespace: str, name: str) -> str:
 
 
 class Rotation:
-    """The leader's part. ``registration`` is None where none is to be written."""
+    """The leader's part."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ def install(folder: Path, cert: bytes, key: bytes) -> None:
     it; older ones go.
     """
     link = folder / "tls"
-    before = os.readlink(link) if link.is_symlink() else ""
+    before = link.readlink().name if link.is_symlink() else ""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)  # somebody made it in advance
     fresh = folder / f".tls-{time.time_ns()}"

@@ -43,7 +43,7 @@ class Configuration:
 
     @property
     def ours(self) -> tuple[tuple[int, Document], ...]:
-        """The webhooks that are slimgate's, with their places."""
+        """The webhooks of slimgate, with their places."""
         hooks = enumerate(self.document.get("webhooks") or [])
         return tuple((at, hook) for at, hook in hooks if hook.get("name") in {PODS, TEMPLATES})
 

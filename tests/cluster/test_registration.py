@@ -1,0 +1,107 @@
+"""failurePolicy after a proven round trip, and Helm's server-side apply that it must not hinder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from tests.cluster import build
+from tests.cluster.support.processes import eventually
+from tests.cluster.test_certificates import (
+    NAME,
+    NS,
+    Replica,
+    bundles,
+    configuration,
+    guard,
+    installed,
+    live,
+    policy,
+    serving,
+)
+from webhook.cluster.registration import MANAGER
+
+pytestmark = pytest.mark.cluster
+__all__ = ["guard"]
+
+
+def test_nothing_fails_closed_before_it_is_proved(guard, tmp_path):
+    """Nobody serves at first: the dry run comes back without the nonce."""
+    one, port = guard
+    with Replica(one, tmp_path / "a", "a", port=port, auto=True).running() as a:
+        assert eventually(lambda: installed(a)), a.said
+        assert not eventually(lambda: policy(one) == "Fail", seconds=1.5)
+        with serving(port, a.folder):
+            assert eventually(lambda: policy(one) == "Fail"), a.said
+        assert live(one)["webhooks"][1]["failurePolicy"] == "Ignore"
+    assert [word for word, _ in a.said].count("fails-closed") == 1
+
+
+def test_set_by_hand_it_stays(guard, tmp_path):
+    one, port = guard
+    with (
+        Replica(one, tmp_path / "a", "a", port=port, auto=False).running() as a,
+    ):
+        assert eventually(lambda: installed(a)), a.said
+        with serving(port, a.folder):
+            assert not eventually(lambda: policy(one) == "Fail", seconds=1.5)
+
+
+def chart(folder, port):
+    """A chart of the configuration alone; ``failurePolicy`` is a value."""
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: tiny\nversion: 0.1.0\n")
+    (folder / "values.yaml").write_text("failurePolicy: Ignore\ntimeout: 5\n")
+    document = configuration(port)
+    document["webhooks"][0] |= {"failurePolicy": "POLICY", "timeoutSeconds": "SECONDS"}
+    text = yaml.safe_dump(document)
+    text = text.replace("POLICY", "{{ .Values.failurePolicy }}")
+    (folder / "templates/vwc.yaml").write_text(text.replace("SECONDS", "{{ .Values.timeout }}"))
+    return folder
+
+
+def test_helm_goes_on_after_the_flip(guard, provide, tmp_path):
+    """Install, flip, upgrade to another value, flip, roll back: no conflict, and Fail again."""
+    one, port = guard
+    one.must("delete", "validatingwebhookconfiguration", NAME)
+    program = provide(build.HELM)
+
+    def helm(*words):
+        done = subprocess.run(
+            [program, "--kubeconfig", one.folder / "kubeconfig", "-n", NS, *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    tiny = chart(tmp_path / "tiny", port)
+    helm("install", "tiny", tiny)
+    try:
+        with Replica(one, tmp_path / "a", "a", port=port, auto=True).running() as a:
+            assert eventually(lambda: installed(a)), a.said
+            good = bundles(one)
+            with serving(port, a.folder):
+                assert eventually(lambda: policy(one) == "Fail"), a.said
+                helm("upgrade", "tiny", tiny, "--set", "timeout=7,failurePolicy=Fail")
+                assert live(one)["webhooks"][0]["timeoutSeconds"] == 7
+                helm("upgrade", "tiny", tiny, "--set", "timeout=8,failurePolicy=Ignore")
+                assert eventually(lambda: policy(one) == "Fail"), a.said
+                helm("rollback", "tiny", "1")
+                assert live(one)["webhooks"][0]["timeoutSeconds"] == 5
+                assert eventually(lambda: policy(one) == "Fail"), a.said
+                assert bundles(one) == good
+                found = one.must(
+                    "get", "validatingwebhookconfiguration", NAME, "--show-managed-fields", "-ojson"
+                )
+                fields = json.loads(found)["metadata"]["managedFields"]
+                assert MANAGER not in {field["manager"] for field in fields}
+    finally:
+        helm("uninstall", "tiny")
