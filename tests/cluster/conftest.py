@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import build
-from tests.cluster.support import slimgate
+from tests.cluster.support import image, slimgate
 from tests.cluster.support.apiserver import Cluster, cluster
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import closed_port, eventually
@@ -153,3 +153,15 @@ def _register(one: Cluster, enforcing: slimgate.Gate, rehearsing: slimgate.Gate)
     # The API server learns of a new webhook within a second.
     assert eventually(lambda: one.asks("pods.slimgate.dev", "prod"))
     assert eventually(lambda: one.asks("pods.rehearsal.slimgate.dev", REHEARSAL))
+
+
+@pytest.fixture(scope="session")
+def own_image(request) -> image.Made:
+    """slimgate's own image, built from the Dockerfile or as the cache has it."""
+    if reason := image.obstacle():
+        if os.environ.get("SLIMGATE_REQUIRE_NODES"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        return image.own_image(lambda line: print(line, flush=True))

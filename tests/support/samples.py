@@ -6,7 +6,7 @@
 
 Each of ``SAMPLES`` breaks one rule at most, so that a refusal proves that rule. All are undated,
 as reproducible builds are, so that no test ages. Every program in them is a small ELF file that
-starts and sleeps, so that a kubelet could run them, too.
+starts, tells its uid and sleeps, so that a kubelet can run them, too.
 """
 
 from __future__ import annotations
@@ -51,13 +51,25 @@ class Sample:
 
 
 ADDRESS, EHDR, PHDR = 0x400000, 64, 56
-SLEEP = bytes.fromhex("b8220000000f05ebf7")  # again: mov eax, SYS_pause; syscall; jmp again
+CODE = bytes.fromhex(
+    "4883ec40 488d742440 48ffce c6060a"  # a buffer on the stack, filled from its end: a line feed
+    "b868000000 0f05 e841000000"  # getgid, and its digits
+    "4883ee05 c70620676964 c6460420"  # " gid "
+    "b866000000 0f05 e827000000"  # getuid, and its digits
+    "4883ee04 c70675696420"  # "uid "
+    "488d542440 4829f2 bf01000000 b801000000 0f05"  # write it all to stdout
+    "b822000000 0f05 ebf7"  # again: pause; jmp again
+    "6a0a 5f 31d2 f7f7 80c230 48ffce 8816 85c0 75f0 c3"  # eax in decimal, before rsi
+)
 
 
 def elf(payload: bytes = b"") -> bytes:
-    """A small static amd64 program that sleeps for ever, with ``payload`` as read-only data."""
+    """A small static amd64 program that prints ``uid 65532 gid 65532``, whoever it is, and sleeps.
+
+    ``payload`` comes along as read-only data.
+    """
     start = EHDR + PHDR
-    size = start + len(SLEEP) + len(payload)
+    size = start + len(CODE) + len(payload)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01",  # 64 bits, little-endian, version 1
@@ -66,7 +78,7 @@ def elf(payload: bytes = b"") -> bytes:
         *(EHDR, PHDR, 1, 0, 0, 0),
     )
     load = struct.pack("<IIQQQQQQ", 1, 5, 0, ADDRESS, ADDRESS, size, size, 0x1000)
-    return header + load + SLEEP + payload
+    return header + load + CODE + payload
 
 
 def program(path: str, payload: bytes = b"") -> forge.Entry:

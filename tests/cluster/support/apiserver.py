@@ -1,6 +1,6 @@
 """A real Kubernetes API server with its etcd: admission, storage and audit log, no nodes.
 
-Nothing runs in it: a pod that is let in is stored, and stays Pending.
+Nothing runs in it: a pod that is let in is stored, and stays Pending. ``nodes.py`` adds the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import trustme
 import yaml
 
 from tests.cluster.support.objects import pod
-from tests.cluster.support.processes import eventually, free_port, running
+from tests.cluster.support.processes import Service, eventually, free_port, kept, running
 from tests.cluster.support.web import Answer, answers, request
 
 TOKEN = "the-tests-own"  # of a server that lives as long as the tests, on the loopback
@@ -60,6 +60,8 @@ class Cluster:
     folder: Path
     program: Path
     """kubectl."""
+    server: Service
+    """kube-apiserver, to be restarted."""
 
     @property
     def url(self) -> str:
@@ -69,16 +71,16 @@ class Cluster:
     @property
     def trust(self) -> ssl.SSLContext:
         """Trust in its certificate."""
-        return ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        return _trust(self.folder)
 
-    def kubectl(self, *words: str, stdin: str | None = None) -> Kubectl:
+    def kubectl(self, *words: str, stdin: str | None = None, seconds: float = 60.0) -> Kubectl:
         """Run kubectl; a failure is an answer like any other."""
         done = subprocess.run(
             [self.program, "--kubeconfig", self.folder / "kubeconfig", *words],
             input=stdin or "",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
             env={**os.environ, "KUBECACHEDIR": str(self.folder / "kubectl")},
         )
@@ -88,9 +90,9 @@ class Cluster:
         """Create an object by kubectl."""
         return self.kubectl("create", "-f", "-", *words, stdin=json.dumps(document))
 
-    def must(self, *words: str, stdin: str | None = None) -> str:
+    def must(self, *words: str, stdin: str | None = None, seconds: float = 60.0) -> str:
         """Run kubectl for a test's own arrangement, and return what it printed."""
-        said = self.kubectl(*words, stdin=stdin)
+        said = self.kubectl(*words, stdin=stdin, seconds=seconds)
         assert said.status == 0, said.err
         return said.out
 
@@ -129,20 +131,49 @@ def _about(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return place.get("namespace"), place.get("name")
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What an API server with nodes has otherwise than one without."""
+
+    names: tuple[str, ...] = ()
+    """Of its certificate, besides the loopback address."""
+    users: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Token → name and group of who may come with it, besides the administrator."""
+    flags: Mapping[str, object] = field(default_factory=dict)
+    """More flags, or other values; None takes one away."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
 @contextmanager
-def cluster(*, etcd: Path, kube_apiserver: Path, kubectl: Path, folder: Path) -> Iterator[Cluster]:
+def cluster(
+    *,
+    etcd: Path,
+    kube_apiserver: Path,
+    kubectl: Path,
+    folder: Path,
+    setting: Setting = Setting(),
+) -> Iterator[Cluster]:
     """Run etcd and the API server, with what they write in ``folder``; ready in seconds."""
-    one = Cluster(free_port(), folder, kubectl)
-    _write_credentials(one)
-    with _etcd(etcd, folder) as store:
-        command = [kube_apiserver, *_flags(one.port, folder, store)]
-        ready = partial(answers, f"{one.url}/readyz", trust=one.trust)
-        with running(command, log=folder / "kube-apiserver.log", ready=ready):
-            yield one
+    port = free_port()
+    _write_credentials(folder, f"https://127.0.0.1:{port}", setting)
+    with _etcd(etcd, folder, setting.env) as store:
+        url, trust = f"https://127.0.0.1:{port}/readyz", _trust(folder)
+        server = Service(
+            command=[kube_apiserver, *_flags(port, folder, store, setting.flags)],
+            log=folder / "kube-apiserver.log",
+            ready=partial(answers, url, trust=trust),
+            env=setting.env,
+        )
+        with kept(server):
+            yield Cluster(port, folder, kubectl, server)
+
+
+def _trust(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(folder / "ca.crt"))
 
 
 @contextmanager
-def _etcd(program: Path, folder: Path) -> Iterator[str]:
+def _etcd(program: Path, folder: Path, env: Mapping[str, str]) -> Iterator[str]:
     clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     command = [
         *(program, "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
@@ -152,11 +183,11 @@ def _etcd(program: Path, folder: Path) -> Iterator[str]:
     ]
     ready = partial(answers, f"{clients}/health")
     log, nothing_to_save = folder / "etcd.log", signal.SIGKILL
-    with running(command, log=log, ready=ready, end=nothing_to_save):
+    with running(command, log=log, ready=ready, end=nothing_to_save, env=env):
         yield clients
 
 
-def _flags(port: int, folder: Path, store: str) -> list[str]:
+def _flags(port: int, folder: Path, store: str, changes: Mapping[str, object]) -> list[str]:
     """As few as it starts with; every admission plugin that is on by default stays on."""
     values = {
         "etcd-servers": store,
@@ -175,26 +206,35 @@ def _flags(port: int, folder: Path, store: str) -> list[str]:
         "audit-policy-file": folder / "audit.yaml",
         "audit-log-path": folder / "audit.log",
     }
-    return [f"--{name}={value}" for name, value in values.items()]
+    merged: dict[str, object] = {**values, **changes}
+    return [f"--{name}={value}" for name, value in merged.items() if value is not None]
 
 
-def _write_credentials(one: Cluster) -> None:
-    folder = one.folder
+def _write_credentials(folder: Path, url: str, setting: Setting) -> None:
     authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1")
+    leaf = authority.issue_cert("127.0.0.1", *setting.names, common_name="kube-apiserver")
     authority.cert_pem.write_to_path(folder / "ca.crt")
+    authority.private_key_pem.write_to_path(folder / "ca.key")
     leaf.cert_chain_pems[0].write_to_path(folder / "server.crt")
     leaf.private_key_pem.write_to_path(folder / "server.key")
-    (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+    users = {TOKEN: ("admin", "system:masters"), **setting.users}
+    lines = (f'{token},{name},{name},"{group}"\n' for token, (name, group) in users.items())
+    (folder / "tokens.csv").write_text("".join(lines))
     (folder / "audit.yaml").write_text(AUDIT_POLICY)
     (folder / "audit.log").touch()  # the server makes it with the first event
-    server = {"server": one.url, "certificate-authority": str(folder / "ca.crt")}
+    write_kubeconfig(folder / "kubeconfig", url, folder / "ca.crt", TOKEN)
+
+
+def write_kubeconfig(path: Path, url: str, authority: Path, token: str) -> Path:
+    """How a client that has the token reaches the API server; returns ``path``."""
+    server = {"server": url, "certificate-authority": str(authority)}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "tests", "cluster": server}],
-        "users": [{"name": "admin", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "user"}}],
         "current-context": "tests",
     }
-    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(config))
+    return path

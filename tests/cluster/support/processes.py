@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 POLL = 0.05
@@ -23,6 +24,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -43,6 +53,59 @@ def eventually(true: Callable[[], bool], *, seconds: float = 10.0) -> bool:
     return True
 
 
+@dataclass(kw_only=True)
+class Service:
+    """A program that can be started, stopped and started again; its log goes on."""
+
+    command: Sequence[str | Path]
+    log: Path
+    ready: Callable[[], bool]
+    seconds: float = 60.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    end: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen | None = None
+
+    def start(self) -> subprocess.Popen:
+        """Start it, and wait until it is ready.
+
+        Raises:
+            NotStartedError: it ended, or was not ready after ``seconds``; it is gone then.
+        """
+        with self.log.open("ab") as output:
+            self.process = process = subprocess.Popen(
+                [str(word) for word in self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.env},
+            )
+        settled = eventually(
+            lambda: process.poll() is not None or self.ready(), seconds=self.seconds
+        )
+        if not settled or process.poll() is not None:
+            self.stop()
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise NotStartedError(f"{self.command[0]}: status {process.returncode}\n{tail}")
+        return process
+
+    def stop(self) -> None:
+        """End it, by its process id; one that is not running is left alone."""
+        if self.process is None:
+            return
+        self.process.send_signal(self.end)  # does nothing where it has ended
+        try:
+            self.process.wait(30)  # the API server takes up to 15 s
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def restart(self) -> None:
+        """End it and start it anew, ready when this returns."""
+        self.stop()
+        self.start()
+
+
 @contextmanager
 def running(
     command: Sequence[str | Path],
@@ -58,25 +121,19 @@ def running(
     Raises:
         NotStartedError: it ended, or was not ready after ``seconds``.
     """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
-        )
+    service = Service(
+        command=command, log=log, ready=ready, seconds=seconds, env=env or {}, end=end
+    )
+    with kept(service):
+        assert service.process is not None
+        yield service.process
+
+
+@contextmanager
+def kept(service: Service) -> Iterator[Service]:
+    """Run the service until the block ends, also where it was restarted meanwhile."""
     try:
-        settled = eventually(lambda: process.poll() is not None or ready(), seconds=seconds)
-        if not settled or process.poll() is not None:
-            tail = log.read_text(errors="replace")[-2000:]
-            raise NotStartedError(f"{command[0]}: status {process.returncode}\n{tail}")
-        yield process
+        service.start()
+        yield service
     finally:
-        process.send_signal(end)  # does nothing where it has ended
-        try:
-            process.wait(30)  # the API server takes up to 15 s
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        service.stop()

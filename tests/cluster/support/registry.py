@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +18,23 @@ OPEN = """\
 version: 0.1
 log: {{level: warn}}
 storage: {{filesystem: {{rootdirectory: "{folder}/images"}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "{address}:{port}"}}
 """
 GUARDED = OPEN + 'auth: {{htpasswd: {{realm: samples, path: "{folder}/htpasswd"}}}}\n'
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A running registry on the loopback; it speaks plain http."""
+    """A running registry; it speaks plain http."""
 
     port: int
     login: str | None = None
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
         """As images name it."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def alias(self) -> str:
@@ -42,18 +43,27 @@ class Registry:
 
 
 @contextmanager
-def registry(program: Path, folder: Path, *, guarded: bool = False) -> Iterator[Registry]:
+def registry(
+    program: Path,
+    folder: Path,
+    *,
+    guarded: bool = False,
+    address: str = "127.0.0.1",
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Registry]:
     """Run a registry that keeps its images in ``folder``; ``guarded``: only for ``LOGIN``."""
     folder.mkdir()
     port = free_port()
     config = folder / "config.yml"
-    config.write_text((GUARDED if guarded else OPEN).format(folder=folder, port=port))
+    config.write_text(
+        (GUARDED if guarded else OPEN).format(folder=folder, address=address, port=port)
+    )
     (folder / "htpasswd").write_text(HTPASSWD)
-    url = f"http://127.0.0.1:{port}/v2/"
+    url = f"http://{address}:{port}/v2/"
     with running(
         [program, "serve", config],
         log=folder / "log",
         ready=lambda: answers(url, status=401 if guarded else 200),
-        env={"OTEL_TRACES_EXPORTER": "none"},  # version 3 would look for a collector
+        env={"OTEL_TRACES_EXPORTER": "none", **(env or {})},  # version 3 looks for a collector
     ):
-        yield Registry(port, LOGIN if guarded else None)
+        yield Registry(port, LOGIN if guarded else None, address)
