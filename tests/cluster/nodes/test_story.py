@@ -152,7 +152,7 @@ def running(real, label):
 
 
 def test_bad_workloads_are_advised_and_get_no_pods(gate, images):
-    """The Deployment is created with a warning; its ReplicaSet is refused every pod, and told why."""
+    """The Deployment is created with a warning; its ReplicaSet is refused every pod, with why."""
     real = gate.cluster
     for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"):
         said = real.create(template(kind, f"bad-{kind.lower()}", images["shell-by-name"]), *IN_PROD)

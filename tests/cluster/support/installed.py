@@ -85,9 +85,8 @@ class Installed:
 
     def secret(self, name: str) -> dict[str, str]:
         """The data of one of its Secrets."""
-        (found,) = self.cluster.objects(
-            "secret", "-n", NAMESPACE, f"--field-selector={_named(name)}"
-        )
+        named = f"--field-selector=metadata.name={name}"
+        (found,) = self.cluster.objects("secret", "-n", NAMESPACE, named)
         data: dict[str, str] = found.get("data") or {}
         return data
 
@@ -107,7 +106,3 @@ class Installed:
 
 
 HOMES = ("CACHE", "CONFIG", "DATA")
-
-
-def _named(name: str) -> str:
-    return f"metadata.name={name}"
