@@ -58,6 +58,7 @@ class _Answer:
     """Checks that cannot say before more is read."""
     digest: str | None = None
     platform: str | None = None
+    credentials: str | None = None
 
 
 _Known = dict[Reference | None, Gathered]
@@ -101,6 +102,7 @@ def evaluate(
             on_unknown=question.on_unknown,
             digest=answer.digest,
             platform=answer.platform,
+            credentials=answer.credentials,
             findings=answer.findings,
             excepted=tuple(f"{name}: {why}" for name, why in question.excepted.items()),
             unasked=answer.open,
@@ -200,6 +202,7 @@ def _answer(
         open=open_,
         digest=facts.digest,
         platform=_text(facts.platform),
+        credentials=facts.credentials,
     )
 
 
@@ -278,7 +281,12 @@ def _gather_layers(
 
 
 def _request(reference: Reference, workload: Workload) -> ImageRequest:
-    return ImageRequest(reference=reference, os=workload.os, architectures=workload.architectures)
+    return ImageRequest(
+        reference=reference,
+        os=workload.os,
+        architectures=workload.architectures,
+        account=workload.account,
+    )
 
 
 def _text(platform: object) -> str | None:
