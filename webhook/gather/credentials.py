@@ -59,6 +59,37 @@ class Candidates:
     """``Secret team/regcred is not there``: for users, never of a secret's content."""
 
 
+def question_of(account: Account, reference: Reference) -> dict[str, Any]:
+    """What the controller is asked, as JSON: ``{"credentials": …}``."""
+    return {
+        "credentials": {
+            "namespace": account.namespace,
+            "service_account": account.service_account,
+            "pull_secrets": list(account.pull_secrets),
+            "image": reference.name,
+        }
+    }
+
+
+def candidates_of(answer: Mapping[str, Any]) -> Candidates:
+    """What the controller answered. Raises ``KeyError`` and its like where it is no answer."""
+    return Candidates(
+        candidates=tuple(
+            Candidate(
+                source=each["source"],
+                credentials=Credentials(
+                    username=each["username"],
+                    password=each["password"],
+                    identity_token=each["identity_token"],
+                    registry_token=each["registry_token"],
+                ),
+            )
+            for each in answer["candidates"]
+        ),
+        problems=tuple(answer["problems"]),
+    )
+
+
 class PodCredentials(Protocol):
     """Who knows the secrets of pods: the controller. May be slow; never raises."""
 
@@ -147,11 +178,11 @@ def entries_of(data: bytes, *, legacy: bool = False) -> dict[str, Credentials]:
         document = json.loads(data)
     except (ValueError, RecursionError):
         raise ValueError("it is no JSON") from None
-    auths = document if legacy else _object(document).get("auths") or {}
-    entries = _object(auths)
+    auths = document if legacy else _object(document).get("auths")
+    entries = {} if auths is None else _object(auths)
     if len(entries) > _MOST:
         raise ValueError(f"it names more than {_MOST} registries")
-    found = {key: _entry(_object(entry or {})) for key, entry in entries.items()}
+    found = {key: _entry({} if entry is None else _object(entry)) for key, entry in entries.items()}
     return {key: entry for key, entry in found.items() if entry != Credentials()}
 
 

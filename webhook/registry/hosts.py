@@ -29,7 +29,7 @@ from webhook.registry.transport import HostSettings
 _DEFAULT = "_default"
 _FILE_BYTES = 1 << 20
 _KNOWN = frozenset({*CAPABILITIES, "push"})
-_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _PORT_IN_NAME = re.compile(r"(?P<host>.+)_(?P<port>[0-9]+)_")
