@@ -139,6 +139,8 @@ class ImageFacts:
     problems: tuple[Problem, ...] = ()
     contents: Files | None = None
     """None until the layers were read; use ``files``."""
+    credentials: str | None = None
+    """Whose credentials the registry wanted of whoever asked; no fact of the image."""
 
     @property
     def files(self) -> Files:
