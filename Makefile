@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test test-cluster truth check bench fmt docs lock clean
+.PHONY: help demo demo-cluster test test-cluster story truth check bench fmt docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: $(STAMP) ## run every test; with Go (or KUBEBUILDER_ASSETS) through a real
 test-cluster: $(STAMP) ## only the tests where pods run on real nodes (needs root, containerd and Go)
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest -m nodes tests/cluster
+
+story: $(STAMP) ## the same story with two minutes of load for each thing that happens to it
+	@$(BIN)/python tests/cluster/build.py
+	@SLIMGATE_STORY_SECONDS=120 $(BIN)/python -m pytest -v tests/cluster/nodes/test_story.py
 
 truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
