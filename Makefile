@@ -8,7 +8,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help demo demo-cluster test test-cluster story truth check bench fmt docs lock clean
+=======
+.PHONY: help demo demo-cluster test test-cluster truth check bench fmt docs lock pin clean
+>>>>>>> harness
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +61,9 @@ docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.m
 
 lock: ## resolve the dependencies again; the locks hold hashes and no addresses
 	PYTHON="$(PYTHON)" scripts/lock
+
+pin: $(STAMP) ## write the digests of the bases into the Dockerfile (asks their registries)
+	@$(BIN)/python -m scripts.pin
 
 clean: ## remove .venv and what tools left behind
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
