@@ -8,11 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo demo-cluster test test-cluster story truth check bench fmt docs lock clean
-=======
-.PHONY: help demo demo-cluster test test-cluster truth check bench fmt docs lock pin clean
->>>>>>> harness
+.PHONY: help demo demo-cluster test test-cluster story truth check bench fmt docs lock pin clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
