@@ -208,14 +208,14 @@ class Watch(Generic[T]):
         Raises:
             ApiRefused: the server says that it cannot go on, or this is no event.
         """
-        kind, item = event.get("type"), _mapping(event.get("object"))
+        kind, item = str(event.get("type")), _mapping(event.get("object"))
         if kind == "ERROR":
             text, code = item.get("message", "the watch failed"), item.get("code")
             status = code if isinstance(code, int) else 0
             raise _LostError(f"{self._path}: {status} {str(text)[:500]}", status=status)
         version = _mapping(item.get("metadata")).get("resourceVersion")
         if kind not in {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"} or not version:
-            raise _LostError(f"{self._path}: an event that is none: {str(kind)[:50]}", status=0)
+            raise _LostError(f"{self._path}: an event that is none: {kind[:50]}", status=0)
         name = _name(item)
         if kind in {"ADDED", "MODIFIED"}:
             self._put(name, self._keep(item, self._last(name)))
