@@ -281,7 +281,9 @@ EMPTY = {"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}}
     [
         pytest.param("", id="nothing"),
         pytest.param("garbage", id="no JSON"),
-        pytest.param('{"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "it', id="cut"),
+        pytest.param(
+            '{"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "it', id="cut"
+        ),
         pytest.param("[]", id="an array"),
         pytest.param("{}", id="an empty object"),
         pytest.param('"ok"', id="a string"),

@@ -171,7 +171,8 @@ def test_broken_glass_lets_everything_in_and_is_told_of(gate, space):
     (warning,) = ask(gate, space).warnings
     assert warning == f"slimgate break-glass is on for namespace {space}: nothing is enforced"
     events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
-    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events))
+    # The Lease of a controller that was killed has to lapse first.
+    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events), seconds=30)
     assert gate.metric(gate.controller, "slimgate_break_glass_namespaces") == 1
     assert gate.metric(gate.probes, 'slimgate_break_glass_reviews_total{by="namespace"}') > 0
     cluster.must("label", "namespace", space, "slimgate.dev/break-glass-")
@@ -193,6 +194,9 @@ def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
 
 def test_the_controller_ends_in_good_order(gate):
     """On SIGTERM, at once; the next one leads without waiting for a lease to lapse."""
+    gate.cluster.must("apply", "-f", "-", stdin=policy("before"))
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/before", "--timeout=30s")  # it leads
+    gate.cluster.must("delete", "imgpol", "before")
     assert gate.stop("controller") == 0
     gate.start("controller")
     gate.cluster.must("apply", "-f", "-", stdin=policy("after"))
