@@ -249,7 +249,7 @@ def test_what_says_nothing_new_is_no_change(server):
 def test_a_refusal_is_told_of_once_and_asked_again_ever_less_often(server):
     server.lists = [status(403, "you may not"), status(403, "you may not"), page("a")]
     with watching(server) as one:
-        assert eventually(lambda: one.watch.refused())
+        assert eventually(one.watch.refused)
         assert one.watch.trouble() == f"{PATH}: 403 you may not"
         assert one.has("a")
         assert eventually(lambda: one.watch.trouble() is None)
