@@ -1,9 +1,11 @@
 """kubelet agrees."""
 
+import time
+
 import pytest
+
 from tests.catalogue import page
 from tests.cluster.nodes import agreement
-import time
 
 pytestmark = pytest.mark.nodes
 
