@@ -74,7 +74,8 @@ def check(data: bytes) -> None:
     assert files.user.root is not False or (files.user.uid or 0) > 0
     paths = [record.path for record in tree.listing(trees)]
     assert len(paths) == len(set(paths))
-    for found in (files.shells, files.package_managers, files.build_tools, files.setuid):
+    kinds = (files.shells, files.package_managers, files.build_tools, files.interpreters)
+    for found in (*kinds, files.setuid):
         assert {one.layer for one in found} <= set(range(len(layers)))
     document(_facts(layers, files))  # what scripts and CEL rules see can be made of anything
 
