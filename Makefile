@@ -32,11 +32,12 @@ truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRU
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
 
 fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds each (what fails stays in .fuzz)
+	@mkdir -p .fuzz
 	@for target in $$($(BIN)/python -c 'from tests.fuzz.targets import NAMES; print(*NAMES)'); do \
 		printf '%s ' "$$target"; \
-		$(BIN)/python -m tests.fuzz.run "$$target" --seconds $(FUZZ) 2>.fuzz.log \
-			|| { cat .fuzz.log; exit 1; }; \
-	done; rm -f .fuzz.log
+		$(BIN)/python -m tests.fuzz.run "$$target" --seconds $(FUZZ) 2>.fuzz/log \
+			|| { cat .fuzz/log; exit 1; }; \
+	done
 
 check: $(STAMP) ## lint, formatting, types, layering
 	$(BIN)/ruff check

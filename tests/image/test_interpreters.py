@@ -60,7 +60,7 @@ INNOCENT = {
         *((name, "erlang") for name in ("erl", "iex")),
         *((name, None) for name in ("java", "dotnet", "python3-config", "node_exporter")),
         *((name, None) for name in ("phpunit", "rubocop", "lua.so", "pythonic", "awkward", "vi")),
-        *((name, None) for name in ("node-gyp", "php-fpm-healthcheck", "perldoc", "find", "bash")),
+        *((name, None) for name in ("node-gyp", "php-fpm-healthcheck", "perldoc", "find", "csi")),
     ],
 )
 def test_names(base: str, expected: str | None) -> None:
