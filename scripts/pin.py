@@ -35,11 +35,12 @@ def pinned(name: str, settings: Settings) -> str:
         SlimgateError: it is no reference, or its registry does not say.
     """
     tagged = name.partition("@")[0]
-    source, transport = registries(settings)
+    reached = registries(settings)
+    deadline = Deadline.after(SECONDS, time.monotonic)
     try:
-        found = source.resolve(Reference.parse(tagged), Deadline.after(SECONDS, time.monotonic))
+        found = reached.everybody().resolve(Reference.parse(tagged), deadline)
     finally:
-        transport.close()
+        reached.transport.close()
     return f"{tagged}@{found.digest}"
 
 
