@@ -137,7 +137,7 @@ def test_with_mode_none_it_is_said_where_it_matters():
     assert PullSecrets(None).candidates(Account(namespace="team"), IMAGE).problems == ()
     named = Account(namespace="team", pull_secrets=("regcred",))
     assert PullSecrets(None).candidates(named, IMAGE).problems == (
-        "Secret team/regcred not read: slimgate is installed with pullSecrets: none",
+        "Secret team/regcred not read: slimgate is installed with pullSecrets.read=none",
     )
 
 

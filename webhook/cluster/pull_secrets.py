@@ -61,7 +61,7 @@ class PullSecrets:
     """Answers which credentials a pod has for an image; safe for threads."""
 
     read: Read | None
-    """None: slimgate was told to read no secrets (``pullSecrets: none``)."""
+    """None: slimgate was told to read no secrets (``pullSecrets.read=none``)."""
 
     def candidates(self, account: Account, image: str) -> Candidates:
         """What the account's secrets hold for ``registry.example/team/app``.
@@ -138,7 +138,7 @@ def _unread(account: Account) -> Iterator[str]:
     names = [name for name in account.pull_secrets if _NAME.fullmatch(name)][:MOST_SECRETS]
     if names:
         secrets = ", ".join(f"Secret {account.namespace}/{name}" for name in names)
-        yield f"{secrets} not read: slimgate is installed with pullSecrets: none"
+        yield f"{secrets} not read: slimgate is installed with pullSecrets.read=none"
 
 
 def _problem(kind: str, namespace: str, name: str, error: Unreadable) -> str:
