@@ -145,7 +145,9 @@ def event(kind: str, name: str = "", version: str = "11", **labels: str) -> byte
 
 def error(code: int, message: str = "too old") -> bytes:
     """The event that ends a watch."""
-    return json.dumps({"type": "ERROR", "object": {"code": code, "message": message}}).encode()
+    return json.dumps(
+        {"type": "ERROR", "object": {"code": code, "message": message, "reason": "X"}}
+    ).encode()
 
 
 def stream(*pieces: bytes, end: str = "quiet") -> Act:
