@@ -35,8 +35,8 @@ _PAGE = 200
 """Objects: of namespaces with all the annotations they can have, 50 MiB."""
 MAX_LINE, MAX_PAGE = 8 << 20, 256 << 20
 """Bytes of one event, and of one page of a list; etcd takes objects of 1.5 MiB."""
-_PAUSES = (0.5, 30.0)
-"""Seconds between attempts: at first, and at most."""
+_PAUSES = (0.5, 10.0)
+"""Seconds between attempts: at first, and at most; reviews wait for it when the server is back."""
 _BRIEF = 1.0
 """Seconds: a watch that ended sooner, and brought nothing, is no success."""
 _STUCK = 180.0

@@ -29,7 +29,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """List or watch."""
         self.query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
-        acts = self.server.watches if "watch" in self.query else self.server.lists
+        lists, watches = self.server.at.get(
+            urlsplit(self.path).path, (self.server.lists, self.server.watches)
+        )
+        acts = watches if "watch" in self.query else lists
         with self.server.lock:
             self.server.asked.append(self.query)
             act = acts.pop(0) if len(acts) > 1 else acts[0]
@@ -78,6 +81,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lists: list[Act] = [page()]
         self.watches: list[Act] = [stream()]
+        self.at: dict[str, tuple[list[Act], list[Act]]] = {}
+        """Acts for one path, instead of those for all."""
         self.asked: list[dict[str, str]] = []
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -140,7 +145,9 @@ def event(kind: str, name: str = "", version: str = "11", **labels: str) -> byte
 
 def error(code: int, message: str = "too old") -> bytes:
     """The event that ends a watch."""
-    return json.dumps({"type": "ERROR", "object": {"code": code, "message": message}}).encode()
+    return json.dumps(
+        {"type": "ERROR", "object": {"code": code, "message": message, "reason": "X"}}
+    ).encode()
 
 
 def stream(*pieces: bytes, end: str = "quiet") -> Act:

@@ -17,33 +17,42 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self._dead: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._every: list[socket.socket] = [self._listener]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def freeze(self) -> int:
-        """Forward nothing more on what is connected now; how many connections that are."""
+        """Forward nothing more on what is connected now; how many sockets that are."""
         frozen = set(self._open) - self._dead
         self._dead |= frozen
-        return len(frozen) // 2
+        return len(frozen)
 
     def close(self) -> None:
         """End all of it."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in list(self._open):
+        for one in list(self._every):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        while self._threads:
+            self._threads.pop().join(10)
+        for one in self._every:
+            one.close()
 
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # nobody is there: nor is the proxy
+                client.close()
+                continue
+            self._every += [client, server]
             self._open |= {client, server}
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            for ends in ((client, server), (server, client)):
+                self._threads.append(threading.Thread(target=self._pump, args=ends))
+                self._threads[-1].start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
