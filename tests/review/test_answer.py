@@ -360,16 +360,17 @@ def test_a_good_static_pod_is_no_news():
 
 
 @pytest.mark.parametrize(
-    ("document", "judge"),
+    ("image", "judge"),
     [
         pytest.param("bug:1", by_name, id="a bug"),
         pytest.param("app:1", unknown, id="the cluster is not known"),
     ],
 )
-def test_a_static_pod_that_cannot_be_judged_is_not_hidden_either(document, judge):
-    response, recorded = ask(**static(document), judge=judge)
+def test_a_static_pod_that_cannot_be_judged_is_not_hidden_either(image, judge):
+    response, recorded = ask(**static(image), judge=judge)
     assert response["allowed"]
     assert recorded.outcome is Outcome.ERROR
+    assert response["auditAnnotations"]["mirror"] == "node1"
 
 
 def test_the_look_of_a_static_pod_is_not_enough():

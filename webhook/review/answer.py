@@ -179,7 +179,9 @@ def _failed(request: Request, error: Exception, status: _Status, *, lenient: boo
         request.uid,
         allowed=lenient,
         status=None if lenient else status,
-        audit_annotations=_bounded({"decision": Outcome.ERROR, "error": told}),
+        audit_annotations=_bounded(
+            {"decision": Outcome.ERROR, "error": told, "mirror": mirrored(request) or ""}
+        ),
     )
     return _Answer(response=response, outcome=Outcome.ERROR, error=error)
 
@@ -199,9 +201,7 @@ def _decided(request: Request, decision: Decision, mirror: str | None) -> _Answe
         status=None if decision.allowed else _Status(403, "Forbidden", denial(decision)),
         # A denial says it all already.
         warnings=_fitting(told) if decision.allowed else (),
-        audit_annotations=_bounded(
-            {**_annotations(decision, outcome), "mirror": mirror or ""},
-        ),
+        audit_annotations=_bounded({**_annotations(decision, outcome), "mirror": mirror or ""}),
     )
     return _Answer(response=response, outcome=outcome, decision=decision)
 
