@@ -242,7 +242,7 @@ NODE = {"username": "system:node:node1", "groups": ["system:nodes", "system:auth
 
 def static(**spec):
     """A pod as a kubelet shows it."""
-    document = pod(nodeName="node1", **spec)
+    document = pod(**{"nodeName": "node1", **spec})
     document["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "0123456789abcdef"}
     return document
 
@@ -269,6 +269,9 @@ def test_a_nodes_own_static_pod():
         ),
         pytest.param(
             static(), {"userInfo": {**NODE, "username": "system:node:node2"}}, id="another node's"
+        ),
+        pytest.param(
+            static(nodeName=""), {"userInfo": {**NODE, "username": "system:node:"}}, id="no node's"
         ),
         pytest.param(
             static(), {"userInfo": NODE, "operation": "UPDATE", "oldObject": pod()}, id="an update"

@@ -175,7 +175,7 @@ def mirrored(request: Request) -> str | None:
         placed = pod.inner("spec").text("nodeName")
     except ReviewError:
         return None
-    return node if marked and node == placed else None
+    return node if node and marked and node == placed else None
 
 
 def to_judge(request: Request) -> Workload | None:
