@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import threading
+import uuid
 
 import pytest
 import yaml
 
 from tests.cluster import build
-from tests.cluster.support.apiserver import cluster
+from tests.cluster.support.apiserver import TOKEN, cluster, write_kubeconfig
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
+from tests.cluster.support.proxy import proxy
 from tests.cluster.support.watched import policy, watched
+from tests.cluster.support.web import request
+from webhook.cluster import namespaces
+from webhook.cluster.api import configured, connect
+from webhook.cluster.watch import Watch
+from webhook.judge.crd import custom_resource_definition
 
 pytestmark = pytest.mark.cluster
 
@@ -171,7 +180,8 @@ def test_broken_glass_lets_everything_in_and_is_told_of(gate, space):
     (warning,) = ask(gate, space).warnings
     assert warning == f"slimgate break-glass is on for namespace {space}: nothing is enforced"
     events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
-    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events))
+    # The Lease of a controller that was killed has to lapse first.
+    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events), seconds=30)
     assert gate.metric(gate.controller, "slimgate_break_glass_namespaces") == 1
     assert gate.metric(gate.probes, 'slimgate_break_glass_reviews_total{by="namespace"}') > 0
     cluster.must("label", "namespace", space, "slimgate.dev/break-glass-")
@@ -193,8 +203,173 @@ def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
 
 def test_the_controller_ends_in_good_order(gate):
     """On SIGTERM, at once; the next one leads without waiting for a lease to lapse."""
+    gate.cluster.must("apply", "-f", "-", stdin=policy("before"))
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/before", "--timeout=30s")  # it leads
+    gate.cluster.must("delete", "imgpol", "before")
     assert gate.stop("controller") == 0
     gate.start("controller")
     gate.cluster.must("apply", "-f", "-", stdin=policy("after"))
     gate.cluster.must("wait", "--for=condition=Ready", "imgpol/after", "--timeout=5s")
     gate.cluster.must("delete", "imgpol", "after")
+
+
+# --- the API server goes, and comes again -------------------------------------------------------
+
+
+def review(gate, namespace, document=None):
+    """What the answering process itself says: nobody else is there to ask."""
+    document = document or pod("probe", IMAGE, **ROOT)
+    group, kind = ("", "Pod") if document["kind"] == "Pod" else ("apps", document["kind"])
+    body = {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": str(uuid.uuid4()),
+            "kind": {"group": group, "version": "v1", "kind": kind},
+            "resource": {"group": group, "version": "v1", "resource": f"{kind.lower()}s"},
+            "namespace": namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": "somebody"},
+            "object": {**document, "metadata": {"name": "probe", "namespace": namespace}},
+            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+        },
+    }
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps(body).encode()
+    said = request("POST", gate.gate.url, body, headers=headers, trust=gate.gate.trust)
+    return said.json["response"]
+
+
+def refused(gate, namespace):
+    """Whether it refuses a pod that runs as root, by the check."""
+    said = review(gate, namespace)
+    return not said["allowed"] and "nonRoot" in said["status"]["message"]
+
+
+def deployment():
+    """A template of such pods."""
+    spec = pod("x", IMAGE, **ROOT)["spec"]
+    labels = {"app": "x"}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+def probe(port, path="readyz"):
+    """What a probe says."""
+    return request("GET", f"http://127.0.0.1:{port}/{path}")
+
+
+@pytest.fixture
+def impatient(gate, tmp_path):
+    """Two more processes, which judge by nothing that is older than three seconds."""
+    duties = ("--name", "impatient")
+    with watched(gate.cluster, tmp_path, options=("--max-stale", "3s"), duties=duties) as one:
+        yield one
+
+
+def test_nothing_is_ready_before_everything_was_listed_once(impatient):
+    """And both say why."""
+    impatient.start("serve", ready=False)
+    said = probe(impatient.probes)
+    assert said.status == 503
+    assert b"the cluster is not known yet" in said.body
+    answer = review(impatient, "default")
+    assert not answer["allowed"]
+    assert "the cluster is not known yet" in answer["status"]["message"]
+    impatient.start("controller")
+    assert eventually(lambda: probe(impatient.probes).status == 200)
+    assert review(impatient, "default")["allowed"]
+
+
+def test_while_the_server_is_away_reviews_are_judged_by_what_was_known(gate, impatient, space):
+    """Up to --max-stale; later not at all. When it is back, all goes on, with what changed."""
+    impatient.start("serve", ready=False)
+    impatient.start("controller")
+    assert eventually(lambda: refused(impatient, space))
+    gate.cluster.server.stop()
+    try:
+        age = "slimgate_snapshot_age_seconds"
+        assert eventually(lambda: gate.metric(gate.probes, age) > 4, seconds=60)
+        first = gate.metric(gate.probes, age)
+        assert eventually(lambda: gate.metric(gate.probes, age) > first + 1)
+        assert refused(gate, space)
+        for port in (gate.controller, impatient.controller):
+            assert probe(port, "healthz").status == 200  # to begin anew would help nobody
+        said = review(impatient, space)
+        assert not said["allowed"]
+        assert "slimgate has not heard of the API server for" in said["status"]["message"]
+        advised = review(impatient, space, deployment())
+        assert advised["allowed"]
+        assert "error" in " ".join(advised["auditAnnotations"])
+        assert probe(impatient.probes).status == 200  # it is as ready as any other replica
+    finally:
+        gate.cluster.server.start()
+    assert eventually(lambda: refused(impatient, space), seconds=45)
+    gate.cluster.must("label", "namespace", space, "slimgate.dev/policy-")
+    assert eventually(lambda: review(gate, space)["allowed"], seconds=45)
+    assert eventually(lambda: review(impatient, space)["allowed"], seconds=45)
+
+
+def test_what_the_server_has_forgotten_is_listed_anew(gate, space):
+    """A controller that slept, and a server that began anew meanwhile: 410."""
+    gone = 'slimgate_watch_relists_total{cause="gone",resource="namespaces"}'
+    before = gate.metric(gate.controller, gone)
+    assert eventually(lambda: refused(gate, space))
+    process = gate.processes["controller"]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for number in range(3):
+            gate.cluster.must("label", "namespace", space, f"number=n{number}", "--overwrite")
+        gate.cluster.must("label", "namespace", space, "slimgate.dev/policy-")
+        gate.cluster.server.restart()
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert eventually(lambda: review(gate, space)["allowed"], seconds=45)
+    assert gate.metric(gate.controller, gone) == before + 1
+
+
+def test_a_line_that_is_dead_is_noticed(gate, tmp_path):
+    """As firewalls leave it: open at both ends, and nothing comes."""
+    with proxy(gate.cluster.port) as line:
+        url, authority = f"https://127.0.0.1:{line.port}", gate.cluster.folder / "ca.crt"
+        api = connect(configured(write_kubeconfig(tmp_path / "config", url, authority, TOKEN)))
+        said, stop = [], threading.Event()
+        watch = Watch(
+            api,
+            namespaces.PATH,
+            keep=namespaces.keep,
+            changed=lambda: None,
+            report=lambda word, _text: said.append(word),
+            window=3,
+            slack=1,
+        )
+        thread = threading.Thread(target=watch.run, args=(stop,))
+        thread.start()
+        try:
+            assert eventually(lambda: watch.items is not None and watch.silent() < 10)
+            assert eventually(lambda: line.freeze() > 0)
+            gate.cluster.must("create", "namespace", "unnoticed")
+            assert "unnoticed" not in watch.items
+            assert eventually(lambda: "unnoticed" in watch.items, seconds=15)
+            assert said[0] == "watch-error"
+        finally:
+            stop.set()
+            thread.join(10)
+            api.client.rest_client.pool_manager.clear()
+
+
+def test_a_kind_that_is_not_there_is_waited_for_and_named(gate, impatient):
+    """The CRD is deleted, and comes again; the last test here, as policies go with it."""
+    gate.cluster.must("delete", "crd", "imagepolicies.slimgate.dev")
+    impatient.start("controller", ready=False)
+    assert eventually(lambda: b"imagepolicies: 404" in probe(impatient.controller).body)
+    assert probe(impatient.controller).status == 503
+    assert probe(impatient.controller, "healthz").status == 200
+    assert not (impatient.state / "snapshot.json").exists()
+    crd = yaml.safe_dump(custom_resource_definition())
+    gate.cluster.must("apply", "-f", "-", stdin=crd)
+    assert eventually(lambda: probe(impatient.controller).status == 200, seconds=30)

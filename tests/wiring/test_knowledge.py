@@ -1,70 +1,139 @@
-"""What is known of a cluster: believed for as long as it may be, and then not at all."""
+"""What a pod is judged by, from the snapshot and from the controller beside it."""
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from webhook.cluster.state import NamespaceState, Snapshot, heard, write
+from webhook.cluster import state
+from webhook.cluster.link import Answering, Reply
+from webhook.cluster.state import NamespaceState, Snapshot
 from webhook.errors import StateUnknown
-from webhook.judge.state import observed
+from webhook.judge.state import PolicyState, observed
 from webhook.wiring.knowledge import InCluster
 
-POLICY = {
-    "apiVersion": "slimgate.dev/v1alpha1",
-    "kind": "ImagePolicy",
-    "metadata": {"name": "team", "generation": 1},
-    "spec": {"action": "Enforce", "checks": {"nonRoot": {}}},
-}
-SNAPSHOT = Snapshot(
-    policies=(observed(POLICY, None),),
-    namespaces=(NamespaceState(name="prod", labels={"env": "prod"}),),
-    platforms=("linux/amd64",),
-)
+TEAM = NamespaceState(name="team", labels={"a": "b"}, annotations={"c": "d"})
 
 
-def known(folder, seconds_ago):
-    """A snapshot of a cluster that was last heard of so long ago; believed for a minute."""
-    write(folder, SNAPSHOT)
-    heard(folder, seconds_ago)
-    return InCluster(folder, max_stale=60.0)
+def held(name, **spec):
+    """A policy that can be read."""
+    spec = {"action": "Enforce", "checks": {"nonRoot": {}}, **spec}
+    document = {"apiVersion": "slimgate.dev/v1alpha1", "kind": "ImagePolicy"}
+    one = observed({**document, "metadata": {"name": name, "generation": 1}, "spec": spec}, None)
+    assert not one.problems
+    return one
 
 
-def test_what_was_known_judges_while_it_is_young_enough(tmp_path):
-    cluster = known(tmp_path, 50)
-    assert [policy.name for policy in cluster.policies()] == ["team"]
-    assert cluster.namespace("prod").labels["env"] == "prod"
-    assert cluster.platforms() == {"linux/amd64"}
+def known(folder, *policies, seconds_ago=0.0, spaces=(TEAM,), platforms=("linux/arm64",)):
+    snapshot = Snapshot(policies=policies, namespaces=tuple(spaces), platforms=platforms)
+    state.write(folder, snapshot, seconds_ago)
 
 
-def test_what_is_too_old_is_unknown(tmp_path):
-    """Not as it was, and not as if there were no policy."""
-    cluster = known(tmp_path, 70)
-    for asked in (cluster.policies, cluster.platforms, lambda: cluster.namespace("prod")):
-        with pytest.raises(StateUnknown, match="has not heard of the API server for 7"):
-            asked()
-    assert cluster.missing() is None  # ready all the same: it answers, and says so
-    heard(tmp_path, 0)
-    assert cluster.policies()
+def test_nothing_is_known_before_there_is_a_snapshot(tmp_path):
+    knowledge = InCluster(tmp_path, max_stale=60)
+    assert knowledge.missing() == "the cluster is not known yet"
+    assert knowledge.age() == float("inf")
+    for ask in (knowledge.policies, knowledge.platforms, lambda: knowledge.namespace("team")):
+        with pytest.raises(StateUnknown, match="the cluster is not known yet"):
+            ask()
+    known(tmp_path, held("p"))
+    assert knowledge.missing() is None
+    assert [one.name for one in knowledge.policies()] == ["p"]
+    assert knowledge.platforms() == frozenset({"linux/arm64"})
 
 
-def test_before_the_first_word_it_is_not_ready(tmp_path):
-    cluster = InCluster(tmp_path, max_stale=60.0)
-    assert cluster.missing() == "the cluster is not known yet"
-    with pytest.raises(StateUnknown, match="is not known yet"):
-        cluster.policies()
+def test_what_is_too_old_is_unknown_until_the_server_is_heard_of_again(tmp_path):
+    knowledge = InCluster(tmp_path, max_stale=60)
+    known(tmp_path, held("p"), seconds_ago=50)
+    assert len(knowledge.policies()) == 1
+    state.heard(tmp_path, 70)
+    for ask in (knowledge.policies, knowledge.platforms, lambda: knowledge.namespace("team")):
+        with pytest.raises(StateUnknown, match=r"has not heard of the API server for 7\d s"):
+            ask()
+    assert knowledge.missing() is None  # all replicas would go at once
+    state.heard(tmp_path, 0)
+    assert len(knowledge.policies()) == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"policies": [', b'{"policies": 7}'])
-def test_a_damaged_snapshot_is_none(tmp_path, damage):
-    """The one before goes on; where there was none, nothing is known."""
-    cluster = known(tmp_path, 0)
-    assert cluster.policies()
-    (tmp_path / "snapshot.json").write_bytes(damage)
-    assert [policy.name for policy in cluster.policies()] == ["team"]
-    assert InCluster(tmp_path, max_stale=60.0).missing() is not None
+def test_a_policy_is_compiled_once_and_again_when_it_changes(tmp_path):
+    knowledge = InCluster(tmp_path, max_stale=60)
+    known(tmp_path, held("a"), held("b"))
+    first = knowledge.policies()
+    assert all(x is y for x, y in zip(first, knowledge.policies(), strict=True))
+    known(tmp_path, held("a"), held("b", action="Warn"), held("c"))
+    second = knowledge.policies()
+    assert [one.name for one in second] == ["a", "b", "c"]
+    assert second[0] is first[0]
+    assert second[1] is not first[1]
+    known(tmp_path, held("c"))
+    assert [one.name for one in knowledge.policies()] == ["c"]
+    assert knowledge.policies()[0] is second[2]
 
 
-def test_a_namespace_that_nobody_can_look_up_is_unknown(tmp_path):
-    """It was made just now, and the controller that would read it is away."""
-    with pytest.raises(StateUnknown):
-        known(tmp_path, 0).namespace("made-just-now")
+def test_threads_that_ask_at_once_get_the_same_policies(tmp_path):
+    knowledge = InCluster(tmp_path, max_stale=60)
+    for number in range(5):
+        known(tmp_path, *(held(f"p{number}-{n}") for n in range(20)))
+        gate = threading.Barrier(8)
+
+        def ask(_number, gate=gate):
+            gate.wait()
+            return [id(one) for one in knowledge.policies()]
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(8)))
+        assert all(one == answers[0] for one in answers)
+
+
+def test_a_policy_that_cannot_be_read_is_there_all_the_same(tmp_path):
+    known(tmp_path, PolicyState(name="bad", problems=("spec: no",), action="Enforce"))
+    (policy,) = InCluster(tmp_path, max_stale=60).policies()
+    assert policy.name == "bad"
+
+
+def test_a_namespace_is_as_the_snapshot_has_it(tmp_path):
+    known(tmp_path)
+    found = InCluster(tmp_path, max_stale=60).namespace("team")
+    labels = {"a": "b", "kubernetes.io/metadata.name": "team"}
+    assert found.labels == labels
+    metadata = {"name": "team", "labels": labels, "annotations": {"c": "d"}}
+    assert found.document == {"metadata": metadata}
+
+
+def test_a_namespace_cannot_name_itself_otherwise(tmp_path):
+    lying = NamespaceState(name="team", labels={"kubernetes.io/metadata.name": "kube-system"})
+    known(tmp_path, spaces=[lying])
+    found = InCluster(tmp_path, max_stale=60).namespace("team")
+    assert found.labels["kubernetes.io/metadata.name"] == "team"
+
+
+def test_one_that_is_not_in_the_snapshot_is_read_live(tmp_path):
+    known(tmp_path, spaces=[])
+    knowledge = InCluster(tmp_path, max_stale=60)
+    link = Answering(tmp_path, lambda question: _spaces(question.namespace))
+    try:
+        assert knowledge.namespace("team").labels["a"] == "b"
+        with pytest.raises(StateUnknown, match="namespace gone could not be read: there is no"):
+            knowledge.namespace("gone")
+        with pytest.raises(StateUnknown, match="namespace hidden could not be read: 403"):
+            knowledge.namespace("hidden")
+    finally:
+        link.close()
+    with pytest.raises(StateUnknown, match="the controller cannot be asked"):
+        knowledge.namespace("team")
+
+
+def _spaces(name):
+    if name == "hidden":
+        return Reply(error="403 no")
+    return Reply(namespace=TEAM if name == "team" else None)
+
+
+def test_one_that_is_in_the_snapshot_is_not_asked_for(tmp_path):
+    known(tmp_path)
+    begun = time.monotonic()
+    assert InCluster(tmp_path, max_stale=60).namespace("team").name == "team"
+    assert time.monotonic() - begun < 1

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import click
-import urllib3
-from kubernetes.client.exceptions import ApiException
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from webhook.cli.options import FILE, Duration, option, version
@@ -26,8 +24,6 @@ from webhook.server.log import Log, json_log
 from webhook.server.probes import probe_app, serve_probes
 from webhook.server.serve import bound
 
-_AGAIN = 2.0
-"""Seconds between attempts to reach the API server at the start."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -135,23 +131,15 @@ def command(
     if metrics is not None:
         app = probe_app(
             dead=lambda: running[0].dead() if running else None,
-            missing=lambda: running[0].missing() if running else "the API server is not reached",
+            missing=lambda: running[0].missing() if running else "not begun yet",
             exposition=lambda: generate_latest(registry),
         )
         serve_probes(bound(metrics), app)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     report = _reporter(log)
-    while not stop.is_set():
-        try:
-            api = connect(settings)
-            break
-        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            report("api-server-away", f"{type(error).__name__}: {str(error)[:300]}")
-            stop.wait(_AGAIN)
-    else:
-        return
-    controller = Controller(api, duties, registry, report, reads_secrets=pull_secrets == "read")
+    reads_secrets = pull_secrets == "read"
+    controller = Controller(connect(settings), duties, registry, report, reads_secrets)
     running.append(controller)
     controller.run(stop)
 

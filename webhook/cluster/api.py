@@ -30,5 +30,13 @@ def configured(kubeconfig: Path | None) -> client.Configuration:
 
 
 def connect(settings: client.Configuration) -> DynamicClient:
-    """A client; it asks for the server's version at once, and raises what urllib3 does."""
-    return DynamicClient(client.ApiClient(settings))  # type: ignore[no-untyped-call]
+    """A client, without a word to the server yet.
+
+    Everything here is asked for by its path. The client's own discovery would ask at once,
+    without a time limit, and keep what it learns in a file under ``/tmp``.
+    """
+    return DynamicClient(client.ApiClient(settings), discoverer=_no_discovery)  # type: ignore[no-untyped-call]
+
+
+def _no_discovery(_client: DynamicClient, _cache: str | None) -> None:
+    return None

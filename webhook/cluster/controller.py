@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -43,6 +44,10 @@ _DEBOUNCE, _BEAT = 0.1, 1.0
 _DEAF = 300.0
 """Seconds without a word on one kind of object, while there is one on others."""
 _FRESH = 60.0
+_RELEASED = 5.0
+"""Seconds in which the Lease is given up at the end."""
+_FRAMES = 4
+"""Of a traceback, the innermost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,7 @@ class Controller:
     _woken: threading.Event = field(default_factory=threading.Event)
     _parts: dict[str, _Part] = field(default_factory=dict)
     _threads: dict[str, threading.Thread] = field(default_factory=dict)
+    _link: Answering | None = None
     _synced: bool = False
 
     def run(self, stop: threading.Event) -> None:
@@ -142,35 +148,59 @@ class Controller:
             "lease": leader,
             "leader": self._leading(leader, certificates),
             "status": self._reporting(objects, watches, leader, certificates),
-            "snapshot": _Writing(self._changed, lambda: self._write(watches, instruments)),
+            "snapshot": _Writing(
+                self._changed, lambda: self._write(watches, instruments), self.report
+            ),
         }
         if self.duties.certificates == "self":
             self._parts["installer"] = self._installing(certificates)
-        link = Answering(self.duties.folder, lambda question: self._answer(objects, question))
+        link = Answering(
+            self.duties.folder, lambda question: self._answer(objects, question), self.report
+        )
+        self._link = link
         for name, part in self._parts.items():
-            thread = threading.Thread(target=part.run, args=(stop,), name=name, daemon=True)
+            thread = threading.Thread(target=self._live, args=(name, part, stop), name=name)
+            thread.daemon = True
             self._threads[name] = thread
             thread.start()
         stop.wait()
         link.close()
-        self._threads["lease"].join(5.0)
+        self._threads["lease"].join(_RELEASED)
 
     def dead(self) -> str | None:
-        """What of it does not live any more; None: all is well."""
+        """What of it does not live any more; None: all is well.
+
+        What the API server refuses is no death: to begin anew would mend nothing.
+        """
+        if self._link is not None and not self._link.alive():
+            return "link is dead"
         for name, part in self._parts.items():
             thread = self._threads.get(name)
             if thread is not None and not (thread.is_alive() and part.alive()):
                 return f"{name} is dead"
-        silent = {n: p.silent() for n, p in self._parts.items() if isinstance(p, Watch)}
+        watches = {n: p for n, p in self._parts.items() if isinstance(p, Watch)}
+        silent = {name: one.silent() for name, one in watches.items()}
         if self._synced and silent and min(silent.values()) < _FRESH:
-            deaf = next((name for name, seconds in silent.items() if seconds > _DEAF), None)
-            if deaf is not None:
-                return f"{deaf} has heard nothing for {silent[deaf]:.0f} s"
+            for name, seconds in silent.items():
+                if seconds > _DEAF and not watches[name].refused():
+                    return f"{name} has heard nothing for {seconds:.0f} s"
         return None
 
     def missing(self) -> str | None:
         """Why it is not ready; None when everything was listed once."""
-        return None if self._synced else "policies, namespaces and nodes are not listed yet"
+        if self._synced:
+            return None
+        watches = [one for one in self._parts.values() if isinstance(one, Watch)]
+        troubles = "; ".join(text for one in watches if (text := one.trouble()))
+        return f"policies, namespaces and nodes are not listed yet; {troubles}".rstrip("; ")
+
+    def _live(self, name: str, part: _Part, stop: threading.Event) -> None:
+        """A part's whole life. What ends it before its time is told; ``dead`` sees that it did."""
+        try:
+            part.run(stop)
+        except Exception as error:  # noqa: BLE001 - a bug, whatever it is
+            trace = "".join(traceback.format_exception(error)[-_FRAMES:])
+            self.report(f"{name}-error", f"died: {trace}")
 
     def _watches(self, instruments: ClusterInstruments) -> _Watches:
         before = state.read(self.duties.folder)
@@ -212,18 +242,23 @@ class Controller:
         )
 
     def _write(self, watches: _Watches, instruments: ClusterInstruments) -> None:
-        """The snapshot, if it changed, and in any case when the API server was last heard of."""
+        """The snapshot, if it changed, and in any case when the API server was last heard of.
+
+        Where it cannot be written, the one that is there must grow old.
+        """
+        silent = watches.silent()  # first: what comes from here on may not be in it
         if self._changed.is_set():
             self._changed.clear()
             snapshot = watches.snapshot()
-            if snapshot is not None:
-                state.write(self.duties.folder, snapshot)
-                instruments.known(snapshot)
-                if not self._synced:
-                    self._synced = True
-                    self.report("synced", f"{len(snapshot.policies)} policies")
-        if self._synced:
-            state.heard(self.duties.folder, watches.silent())
+            if snapshot is None:
+                return
+            state.write(self.duties.folder, snapshot, silent)
+            instruments.known(snapshot)
+            if not self._synced:
+                self._synced = True
+                self.report("synced", f"{len(snapshot.policies)} policies")
+        elif self._synced:
+            state.heard(self.duties.folder, silent)
 
     def _answer(self, objects: Objects, question: Question) -> Reply:
         if question.credentials is not None:
@@ -280,8 +315,8 @@ class Controller:
 
         def step() -> None:
             if leader.leading:
-                status.write(watches.policies.items or {})
                 glass.tell(watches.namespaces.items or {})
+                status.write(watches.policies.items or {})
 
         return Steps(
             step,
@@ -320,9 +355,10 @@ def _read(objects: Objects, path: str) -> Mapping[str, Any]:
 class _Writing:
     """Writes soon after a change, and gives a sign of life otherwise."""
 
-    def __init__(self, changed: threading.Event, write: Callable[[], None]) -> None:
-        self._changed, self._write = changed, write
+    def __init__(self, changed: threading.Event, write: Callable[[], None], report: Report) -> None:
+        self._changed, self._write, self._report = changed, write, report
         self._beat = time.monotonic()
+        self._trouble = ""
 
     def alive(self) -> bool:
         return time.monotonic() - self._beat < 30 * _BEAT
@@ -332,4 +368,12 @@ class _Writing:
             self._beat = time.monotonic()
             if self._changed.wait(_BEAT):
                 stop.wait(_DEBOUNCE)
-            self._write()
+            try:
+                self._write()
+                self._trouble = ""
+            except OSError as error:  # no space left
+                self._changed.set()  # and so tried again
+                if str(error) != self._trouble:
+                    self._report("snapshot-error", str(error))
+                self._trouble = str(error)
+                stop.wait(_BEAT)

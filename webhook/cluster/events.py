@@ -16,6 +16,7 @@ from webhook.cluster.objects import ApiRefused, Objects
 _PATH = "/api/v1/namespaces/default/events"
 _NOTE = 1_024
 """Characters of a message that the API server takes."""
+_NAME = 200
 SOURCE = "slimgate"
 
 
@@ -47,7 +48,7 @@ class Events:
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{subject.name}.{secrets.token_hex(8)}", "namespace": "default"},
+            "metadata": {"name": _name(subject), "namespace": "default"},
             "involvedObject": {
                 "apiVersion": subject.api_version,
                 "kind": subject.kind,
@@ -68,3 +69,8 @@ class Events:
             self._objects.create(_PATH, event)
         except ApiRefused as error:
             self._report("event-lost", str(error))
+
+
+def _name(subject: Subject) -> str:
+    """Of its own; a subject's name may be as long as an event's."""
+    return f"{subject.name[:_NAME].rstrip('-.')}.{secrets.token_hex(8)}"

@@ -22,7 +22,7 @@ class ClusterInstruments:
         )
         self._relists = Counter(
             "slimgate_watch_relists",
-            "Lists had anew: at the start, or because the API server had moved on (gone).",
+            "Lists had: at the start, because the API server had moved on (gone), or for an error.",
             ("resource", "cause"),
             registry=registry,
         )
@@ -51,7 +51,7 @@ class ClusterInstruments:
 
     def relisted(self, resource: str) -> Callable[[str], None]:
         """Counts lists of one kind."""
-        for cause in ("start", "gone"):
+        for cause in ("start", "gone", "error"):
             self._relists.labels(resource, cause)
         return lambda cause: self._relists.labels(resource, cause).inc()
 

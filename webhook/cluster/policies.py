@@ -32,9 +32,11 @@ class Held:
 
 def keep(item: Document, before: Held | None) -> Held:
     """What is kept of an ImagePolicy: the last good version stays, whatever comes after it."""
+    uid = str((item.get("metadata") or {}).get("uid", ""))
+    same = before is not None and before.uid in {"", uid}  # and no namesake of one deleted
     return Held(
-        state=observed(item, None if before is None else before.state),
-        uid=str((item.get("metadata") or {}).get("uid", "")),
+        state=observed(item, before.state if same and before is not None else None),
+        uid=uid,
         status=item.get("status") or {},
     )
 
@@ -49,23 +51,47 @@ class PolicyStatus:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._objects, self._events, self._now = objects, events, now
-        self._told: dict[str, int] = {}
+        self._told: dict[str, tuple[str, int]] = {}
+        self._written: dict[str, tuple[Mapping[str, Any], PolicyState]] = {}
+        """What stood there before it was written, and of which state it says something."""
 
     def write(self, held: Mapping[str, Held]) -> None:
-        """Bring every status up to date; raises ``ApiRefused``."""
+        """Bring every status up to date.
+
+        Raises:
+            ApiRefused: one could not be written; the others were, if the API server is there.
+        """
+        self._told = {name: at for name, at in self._told.items() if name in held}
+        self._written = {name: it for name, it in self._written.items() if name in held}
+        refusal: ApiRefused | None = None
         for name, one in held.items():
-            wanted = status_of(one.state, one.status, self._now())
-            if wanted == one.status:
-                continue
             try:
-                self._objects.merge(f"{PATH}/{name}/status", {"status": wanted})
+                self._bring(name, one)
             except ApiRefused as error:
-                if error.status != NOT_FOUND:  # deleted just now
+                if not error.status:
                     raise
-                continue
-            if one.state.problems and self._told.get(name) != one.state.generation:
-                self._told[name] = one.state.generation
-                self._events.warn(_subject(name, one.uid), "PolicyBroken", _message(one.state))
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
+    def _bring(self, name: str, one: Held) -> None:
+        wanted = status_of(one.state, one.status, self._now())
+        if wanted == one.status:
+            self._written.pop(name, None)
+            return
+        if self._written.get(name) == (one.status, one.state):
+            return  # written; the watch has not brought it yet
+        try:
+            self._objects.merge(f"{PATH}/{name}/status", {"status": wanted})
+        except ApiRefused as error:
+            if error.status != NOT_FOUND:  # deleted just now
+                raise
+            return
+        self._written[name] = (one.status, one.state)
+        told = (one.uid, one.state.generation)
+        if one.state.problems and self._told.get(name) != told:
+            self._told[name] = told
+            self._events.warn(_subject(name, one.uid), "PolicyBroken", _message(one.state))
 
 
 def status_of(state: PolicyState, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:

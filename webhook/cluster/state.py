@@ -47,25 +47,31 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 _DECODER = msgspec.json.Decoder(Snapshot)
 
 
-def write(folder: Path, snapshot: Snapshot) -> None:
-    """Replace the snapshot in one step: who reads has the old one or the new one, whole."""
+def write(folder: Path, snapshot: Snapshot, seconds_ago: float = 0.0) -> None:
+    """Replace the snapshot in one step: who reads has the old one or the new one, whole.
+
+    Args:
+        folder: shared by both.
+        snapshot: what is known.
+        seconds_ago: when the API server was last heard of on it.
+    """
     fresh = folder / f".{SNAPSHOT}"
     fresh.write_bytes(msgspec.json.encode(snapshot))
+    _stamp(fresh, seconds_ago)
     fresh.replace(folder / SNAPSHOT)
 
 
 def heard(folder: Path, seconds_ago: float) -> None:
     """Say when the API server was last heard of; nothing where there is no snapshot yet."""
-    at = time.time() - seconds_ago
     with suppress(FileNotFoundError):
-        os.utime(folder / SNAPSHOT, (at, at))
+        _stamp(folder / SNAPSHOT, seconds_ago)
 
 
 def read(folder: Path) -> Snapshot | None:
     """The snapshot; None where there is none that can be read."""
     try:
-        return _DECODER.decode((folder / SNAPSHOT).read_bytes())
-    except (OSError, msgspec.DecodeError):
+        return _decoded((folder / SNAPSHOT).read_bytes())
+    except OSError:
         return None
 
 
@@ -77,28 +83,68 @@ class SnapshotFile:
         self._stamp: _Stamp | None = None
         self._snapshot: Snapshot | None = None
         self._lock = Lock()
+        self._descriptor = -1
+        """Of the file that was read last. While it is open, no other file has its inode."""
+        self._readable, self._heard = False, float("-inf")
+
+    def __del__(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
     def current(self) -> Snapshot | None:
         """The newest that could be read, None before there was one."""
-        stamp = self._look()
-        if stamp is not None and stamp != self._stamp:
+        if self._look() != self._stamp:
             with self._lock:
-                if stamp != self._stamp:
-                    self._snapshot = read(self._folder) or self._snapshot
-                    self._stamp = stamp
+                if self._look() != self._stamp:
+                    self._load()
         return self._snapshot
 
     def age(self) -> float:
-        """Seconds since the API server was last heard of; infinite before there is a snapshot."""
+        """Seconds since the API server was last heard of; infinite before there is a snapshot.
+
+        Of the newest that could be read. Ask before ``current``, which is then no older than that.
+        """
+        self.current()
         try:
-            return max(0.0, self._clock() - (self._folder / SNAPSHOT).stat().st_mtime)
+            changed = (self._folder / SNAPSHOT).stat().st_mtime
         except OSError:
             return float("inf")
+        if self._readable:
+            self._heard = changed
+        return max(0.0, self._clock() - self._heard)
 
     def _look(self) -> _Stamp | None:
         """Which file it is: a new one has another inode; ``heard`` changes only its time."""
         try:
             stat = (self._folder / SNAPSHOT).stat()
         except OSError:
-            return None
-        return stat.st_ino, stat.st_size
+            return self._stamp  # none at all: what is known stays
+        return stat.st_dev, stat.st_ino
+
+    def _load(self) -> None:
+        try:
+            descriptor = os.open(self._folder / SNAPSHOT, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        before, self._descriptor = self._descriptor, descriptor
+        if before >= 0:
+            os.close(before)
+        stat = os.fstat(descriptor)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            snapshot = _decoded(file.read())
+        self._readable = snapshot is not None
+        self._snapshot = snapshot or self._snapshot
+        self._stamp = stat.st_dev, stat.st_ino
+
+
+def _stamp(path: Path, seconds_ago: float) -> None:
+    at = time.time() - seconds_ago
+    os.utime(path, (at, at))
+
+
+def _decoded(text: bytes) -> Snapshot | None:
+    try:
+        return _DECODER.decode(text)
+    except (msgspec.DecodeError, ValueError):
+        return None

@@ -113,6 +113,8 @@ class Files:
     shells: tuple[Program, ...] = ()
     package_managers: tuple[Program, ...] = ()
     build_tools: tuple[Program, ...] = ()
+    interpreters: tuple[Program, ...] = ()
+    """``name`` is the family: ``python``, ``awk``, …"""
     setuid: tuple[Program, ...] = ()
     unpacked: tuple[int, ...] = ()
     """Uncompressed bytes of each layer, oldest first."""

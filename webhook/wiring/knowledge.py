@@ -129,7 +129,8 @@ class InCluster:
         return reply.namespace
 
     def _current(self) -> _Seen:
-        snapshot, age = self._file.current(), self._file.age()
+        age = self._file.age()  # first: what comes in between is younger
+        snapshot = self._file.current()
         if snapshot is None:
             raise StateUnknown("the cluster is not known yet")
         if age > self._max_stale:
@@ -140,7 +141,9 @@ class InCluster:
         seen = self._seen
         if seen is None or seen.snapshot is not snapshot:
             with self._lock:
-                seen = self._seen = _ready(snapshot, self._seen)
+                seen = self._seen
+                if seen is None or seen.snapshot is not snapshot:  # nobody did it meanwhile
+                    seen = self._seen = _ready(snapshot, seen)
         return seen
 
 

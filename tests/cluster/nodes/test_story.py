@@ -269,9 +269,11 @@ def replica_killed(gate):
         check=True,
     ).stdout
     (pid,) = (int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
+    killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     gate.until(lambda: restarts(gate, one["metadata"]["name"]) > 0)
     gate.settled()
+    return killed
 
 
 def restarts(gate, name):
@@ -324,13 +326,16 @@ def watched(gate, images):
 
 
 @pytest.mark.parametrize("name", HAPPENINGS)
-def test_no_pod_is_failed_or_judged_wrongly(name, gate, images, record_property, request):
+def test_no_pod_is_failed_or_judged_wrongly(name, gate, images, request):
     """Fifty a second, good and bad in turn: each gets its own right answer."""
     with watched(gate, images) as done:
-        HAPPENINGS[name](gate)
+        killed = HAPPENINGS[name](gate)
     tell(request, f"{name.replace('_', ' ')}: {done.summary()}")
     assert not done.wrong, done.faults()
-    assert not done.failed, done.faults() + gate.logs()
+    # The API server asks nobody else about what a killed process was being asked (client-go
+    # tries only GETs again), so that much is lost with it, and no more.
+    lost = [] if killed is None else done.cut_off(killed)
+    assert not [one for one in done.failed if one not in lost], done.faults() + gate.logs()
     assert done.late == 0
     assert gate.enforcing() or name == "helm_rollback"
 

@@ -1,0 +1,262 @@
+"""The socket between the two processes, with ends that behave badly."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from tests.cluster.support.processes import eventually
+from webhook.cluster import link
+from webhook.cluster.link import (
+    MAX_QUESTION,
+    Answering,
+    Candidate,
+    CredentialsQuestion,
+    Question,
+    Reply,
+    ask,
+)
+from webhook.cluster.state import SOCKET, NamespaceState
+from webhook.errors import StateUnknown
+
+SPACE = NamespaceState(name="team", labels={"a": "b"}, annotations={"c": "d"})
+
+
+@contextmanager
+def answering(folder, answer, report=lambda _word, _text: None):
+    one = Answering(folder, answer, report)
+    try:
+        yield one
+    finally:
+        one.close()
+        assert eventually(lambda: not one.alive())
+
+
+@contextmanager
+def speaking(folder, act):
+    """A controller that does as it is told with each connection."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / SOCKET))
+    listener.listen(8)
+
+    def run():
+        while True:
+            try:
+                one, _ = listener.accept()
+            except OSError:
+                return
+            with one:
+                act(one)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+        (folder / SOCKET).unlink()
+
+
+def framed(body):
+    return struct.pack("!i", len(body)) + body
+
+
+def test_a_question_has_its_answer(tmp_path):
+    asked = []
+
+    def answer(question):
+        asked.append(question)
+        return Reply(namespace=SPACE)
+
+    with answering(tmp_path, answer):
+        assert ask(tmp_path, Question(namespace="team"), 5) == Reply(namespace=SPACE)
+        assert (tmp_path / SOCKET).stat().st_mode & 0o777 == 0o600
+    assert asked == [Question(namespace="team")]
+    assert not (tmp_path / SOCKET).exists()
+
+
+def test_credentials_come_whole(tmp_path):
+    question = Question(
+        credentials=CredentialsQuestion(
+            namespace="team", service_account="default", pull_secrets=("a",), image="r.example/x"
+        )
+    )
+    reply = Reply(
+        candidates=(Candidate(source="Secret team/a", username="u", password="p"),),
+        problems=("Secret team/b: there is none",),
+    )
+    with answering(tmp_path, lambda asked: reply if asked == question else Reply(error="no")):
+        assert ask(tmp_path, question, 5) == reply
+
+
+def test_many_ask_at_once(tmp_path):
+    def answer(question):
+        time.sleep(0.01)
+        return Reply(problems=(question.namespace,))
+
+    with answering(tmp_path, answer), ThreadPoolExecutor(32) as pool:
+        names = [f"n{number}" for number in range(200)]
+        replies = pool.map(lambda name: ask(tmp_path, Question(namespace=name), 10), names)
+        assert [one.problems for one in replies] == [(name,) for name in names]
+
+
+def test_without_a_controller_it_is_unknown_at_once(tmp_path):
+    begun = time.monotonic()
+    with pytest.raises(StateUnknown, match="the controller cannot be asked: No such file"):
+        ask(tmp_path, Question(namespace="team"), 5)
+    assert time.monotonic() - begun < 1
+
+
+def test_what_a_killed_controller_left_is_no_controller(tmp_path):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / SOCKET))
+    with pytest.raises(StateUnknown, match="the controller cannot be asked: Connection refused"):
+        ask(tmp_path, Question(namespace="team"), 5)
+    with answering(tmp_path, lambda _question: Reply(namespace=SPACE)):
+        assert ask(tmp_path, Question(namespace="team"), 5).namespace == SPACE
+
+
+def test_a_controller_that_begins_anew_between_questions_answers_the_next(tmp_path):
+    for number in range(3):
+        with answering(tmp_path, lambda _question, n=number: Reply(problems=(str(n),))):
+            assert ask(tmp_path, Question(namespace="team"), 5).problems == (str(number),)
+
+
+def test_a_controller_that_hangs_is_waited_for_no_longer_than_said(tmp_path):
+    over = threading.Event()
+
+    def answer(_question):
+        over.wait(10)
+        return Reply()
+
+    with answering(tmp_path, answer):
+        begun = time.monotonic()
+        with pytest.raises(StateUnknown, match="did not answer within 1 s"):
+            ask(tmp_path, Question(namespace="team"), 1)
+        assert 0.9 < time.monotonic() - begun < 3
+        over.set()
+
+
+def test_one_that_hangs_within_its_answer_neither(tmp_path):
+    over = threading.Event()
+
+    def act(one):
+        one.sendall(framed(b"x" * 100)[:50])
+        over.wait(10)
+
+    with speaking(tmp_path, act):
+        begun = time.monotonic()
+        with pytest.raises(StateUnknown, match="it takes too long"):
+            ask(tmp_path, Question(namespace="team"), 0.5)
+        assert time.monotonic() - begun < 3
+        over.set()
+
+
+def _tell(body):
+    def act(one):
+        one.recv(1000)
+        one.sendall(body)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        (b"", "it hung up"),
+        (b"\x00", "."),
+        (framed(b"")[:3], "."),
+        (framed(b"{}")[:5], "."),
+        (framed(b""), "makes no sense"),
+        (framed(b"garbage"), "makes no sense"),
+        (framed(b"[]"), "makes no sense"),
+        (framed(b'{"namespace": 5}'), "makes no sense"),
+        (framed(b"\xff\xfe"), "makes no sense"),
+        (struct.pack("!i", link.MAX_ANSWER + 1), "bad message length"),
+        (struct.pack("!iQ", -1, 1 << 62), "bad message length"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "."),
+    ],
+)
+def test_an_answer_that_is_none_is_unknown(tmp_path, body, said):
+    with speaking(tmp_path, _tell(body)), pytest.raises(StateUnknown, match=said):
+        ask(tmp_path, Question(namespace="team"), 2)
+
+
+def test_a_question_that_is_too_long_is_not_asked(tmp_path):
+    with answering(tmp_path, lambda _question: Reply()):
+        fits = Question(namespace="x" * (MAX_QUESTION - 100))
+        assert ask(tmp_path, fits, 5) == Reply()
+        with pytest.raises(StateUnknown, match="more than 65536 bytes"):
+            ask(tmp_path, Question(namespace="x" * MAX_QUESTION), 5)
+
+
+def raw(folder, body, seconds=10):
+    """What the controller's end says to bytes."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(seconds)
+        one.connect(str(folder / SOCKET))
+        one.sendall(body)
+        said = b""
+        try:
+            while more := one.recv(65536):
+                said += more
+        except ConnectionResetError:
+            pass
+        return said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [framed(b"garbage"), framed(b"[]"), framed(b'{"namespace": 5}'), framed(b"\xff"), framed(b"")],
+)
+def test_a_question_that_makes_no_sense_is_told_so(tmp_path, body):
+    with answering(tmp_path, lambda _question: Reply(namespace=SPACE)):
+        said = msgspec.json.decode(raw(tmp_path, body)[4:], type=Reply)
+        assert said.error
+        assert ask(tmp_path, Question(namespace="team"), 5).namespace == SPACE
+
+
+def test_a_question_that_is_too_long_is_not_read(tmp_path):
+    with answering(tmp_path, lambda _question: Reply(namespace=SPACE)):
+        assert raw(tmp_path, struct.pack("!i", MAX_QUESTION + 1) + b"x" * 1000) == b""
+        assert ask(tmp_path, Question(namespace="team"), 5).namespace == SPACE
+
+
+def test_those_who_connect_and_do_not_ask_are_let_go(tmp_path):
+    """More than there are places for: some say nothing, some begin and do not end."""
+    silent = []
+    with answering(tmp_path, lambda _question: Reply(namespace=SPACE)):
+        for number in range(20):
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(str(tmp_path / SOCKET))
+            if number % 2:
+                one.sendall(framed(b"x" * 100)[:20])
+            silent.append(one)
+        begun = time.monotonic()
+        assert ask(tmp_path, Question(namespace="team"), 15).namespace == SPACE
+        assert time.monotonic() - begun < 12
+    for one in silent:
+        one.close()
+
+
+def test_an_answer_that_fails_is_told_and_the_next_one_comes(tmp_path):
+    told = []
+
+    def answer(question):
+        if question.namespace == "bad":
+            raise KeyError("oh")
+        return Reply(namespace=SPACE)
+
+    with answering(tmp_path, answer, lambda word, text: told.append((word, text))):
+        assert ask(tmp_path, Question(namespace="bad"), 5).error == "the controller failed at it"
+        assert ask(tmp_path, Question(namespace="team"), 5).namespace == SPACE
+    assert told == [("link-error", "KeyError: 'oh'")]
