@@ -14,6 +14,7 @@ import yaml
 from tests.chart.conftest import CHART, NEEDED, ROOT, merged
 from webhook.cli import self_test
 from webhook.judge.load import load_policies
+from webhook.review.admission import RESOURCES
 
 EXISTING = {"mode": "existing", "existing": {"secretName": "tls", "caBundle": "Q0E="}}
 EVERYTHING = {
@@ -94,7 +95,6 @@ def test_self_test_understands_its_arguments(rendered):
     assert {one.partition("=")[0] for one in options} <= known
 
 
-@pytest.mark.xfail(reason="serve --state and the controller are another branch's", strict=True)
 @pytest.mark.parametrize("name", ["slimgate", "controller"])
 def test_slimgate_understands_its_arguments(rendered, name):
     """Each option that the Deployment gives is one that the command has."""
@@ -206,6 +206,53 @@ def test_registration(rendered, audit_only, failure_policy, seconds):
             "path": "/validate",
             "port": 443,
         }
+
+
+@pytest.mark.parametrize("listed", [[], ["storage"], ["kube-system", "gate"]])
+def test_its_own_namespace_is_never_judged(rendered, listed):
+    """By its immutable label, whatever the values list; so it can always be repaired."""
+    for one in webhooks(rendered(webhook={"excludedNamespaces": listed})).values():
+        (requirement,) = one["namespaceSelector"]["matchExpressions"]
+        assert (requirement["key"], requirement["operator"]) == (
+            "kubernetes.io/metadata.name",
+            "NotIn",
+        )
+        assert {"gate", "kube-system"} <= set(requirement["values"])
+
+
+def test_templates_are_all_that_make_pods(rendered):
+    """Eight kinds beside pods, for the webhook that only advises."""
+    rules = webhooks(rendered())["templates.slimgate.dev"]["rules"]
+    found = {
+        (group, name) for one in rules for group in one["apiGroups"] for name in one["resources"]
+    }
+    assert found == set(RESOURCES) - {("", "pods")}
+
+
+def test_no_side_effects_and_one_version(rendered):
+    """What the registration promises: a dry run is sent, too, and AdmissionReview v1 only."""
+    for one in webhooks(rendered()).values():
+        assert one["sideEffects"] == "None"
+        assert one["admissionReviewVersions"] == ["v1"]
+        assert {verb for rule in one["rules"] for verb in rule["operations"]} == {
+            "CREATE",
+            "UPDATE",
+        }
+
+
+def test_replicas_are_spread_and_replaced_one_by_one(rendered):
+    """The defaults are those of high availability."""
+    objects = rendered()
+    deployment = objects["Deployment", "slimgate"]["spec"]
+    assert deployment["replicas"] == 3
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    spread = {one["topologyKey"]: one for one in pod(objects)["topologySpreadConstraints"]}
+    assert set(spread) == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert {one["whenUnsatisfiable"] for one in spread.values()} == {"ScheduleAnyway"}
+    assert pod(objects)["priorityClassName"] == "system-cluster-critical"
+    budget = objects["PodDisruptionBudget", "slimgate"]["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert ("PodDisruptionBudget", "slimgate") not in rendered(replicas=1)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,45 @@ def test_the_look_of_a_static_pod_exempts_nothing(annotation, tenant, images):
     assert refused(create(tenant, document))
 
 
+@pytest.fixture(scope="module")
+def node(governed):
+    """Run kubectl as the node ``node1``, which shows its static pods as mirror pods."""
+    governed.must("create", "role", "mirrors", "--verb=create", "--resource=pods", *IN_PROD)
+    governed.must(
+        "create", "rolebinding", "nodes", "--role=mirrors", "--group=system:nodes", *IN_PROD
+    )
+    who = ("--as=system:node:node1", "--as-group=system:nodes", "--as-group=system:authenticated")
+
+    def run(*words, stdin=None):
+        return governed.kubectl(*who, *IN_PROD, *words, stdin=stdin)
+
+    return run
+
+
+def static(name, image, on):
+    """A pod that looks as the mirror of a static one."""
+    document = pod(name, image, nodeName=on)
+    document["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "0123456789abcdef"}
+    return document
+
+
+def test_a_nodes_static_pod_is_shown_and_reported(node, governed, images):
+    """It runs whatever is said, so a refusal would only hide it."""
+    said = create(node, static("shown", images["shell-by-name"], "node1"))
+    assert said.status == 0, said.err
+    assert any("this static pod runs all the same" in line for line in said.warnings)
+    found = governed.audited("prod", "shown")["annotations"]
+    assert found["pods.slimgate.dev/decision"] == "would-deny"
+    assert found["pods.slimgate.dev/mirror"] == "node1"
+    assert "noShell" in found["pods.slimgate.dev/violations"]
+
+
+def test_a_node_exempts_no_pod_of_another(node, images):
+    """Nor one that is no mirror: both are what NodeRestriction refuses, where it is on."""
+    assert refused(create(node, static("elsewhere", images["shell-by-name"], "node2")))
+    assert refused(create(node, pod("plain", images["shell-by-name"], nodeName="node1")))
+
+
 def test_another_scheduler_or_a_chosen_node_exempts_nothing(tenant, images):
     """``nodeName`` goes round the scheduler, not round admission."""
     document = pod("placed", images["shell-by-name"], nodeName="node1", schedulerName="mine")

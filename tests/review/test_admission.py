@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.judges import body, deployment, pod
 from webhook.errors import ReviewError
-from webhook.review.admission import MAX_BODY, parse, to_judge
+from webhook.review.admission import MAX_BODY, mirrored, parse, to_judge
 
 
 def judged(document=None, **request):
@@ -235,3 +235,60 @@ POD_SPEC = "spec.template.spec"
 def test_an_update_of_a_template_is_judged_when_what_is_judged_changed(path, value, changed):
     new = _with(deployment(), path, value)
     assert (update(new, deployment()) is not None) is changed
+
+
+NODE = {"username": "system:node:node1", "groups": ["system:nodes", "system:authenticated"]}
+
+
+def static(**spec):
+    """A pod as a kubelet shows it."""
+    document = pod(**{"nodeName": "node1", **spec})
+    document["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "0123456789abcdef"}
+    return document
+
+
+def test_a_nodes_own_static_pod():
+    request = parse(body(static(), userInfo=NODE))
+    assert mirrored(request) == "node1"
+    assert to_judge(request) is not None
+
+
+@pytest.mark.parametrize(
+    ("document", "request_"),
+    [
+        pytest.param(static(), {}, id="the annotation alone"),
+        pytest.param(pod(nodeName="node1"), {"userInfo": NODE}, id="the node alone"),
+        pytest.param(
+            static(), {"userInfo": {"username": "system:node:node1"}}, id="without the group"
+        ),
+        pytest.param(
+            static(), {"userInfo": {**NODE, "groups": None}}, id="with null for its groups"
+        ),
+        pytest.param(
+            static(), {"userInfo": {**NODE, "username": "node1"}}, id="the group without the name"
+        ),
+        pytest.param(
+            static(), {"userInfo": {**NODE, "username": "system:node:node2"}}, id="another node's"
+        ),
+        pytest.param(
+            static(nodeName=""), {"userInfo": {**NODE, "username": "system:node:"}}, id="no node's"
+        ),
+        pytest.param(
+            static(), {"userInfo": NODE, "operation": "UPDATE", "oldObject": pod()}, id="an update"
+        ),
+        pytest.param(
+            static(),
+            {"userInfo": NODE, "subResource": "ephemeralcontainers"},
+            id="a subresource",
+        ),
+        pytest.param(deployment(), {"userInfo": NODE}, id="a template"),
+        pytest.param({"kind": "Pod"}, {"userInfo": NODE}, id="nothing to read"),
+        pytest.param(
+            {**pod(), "metadata": {"annotations": {"kubernetes.io/config.mirror": 7}}},
+            {"userInfo": NODE},
+            id="of a wrong type",
+        ),
+    ],
+)
+def test_no_static_pod(document, request_):
+    assert mirrored(parse(body(document, **request_))) is None

@@ -328,3 +328,53 @@ def test_a_cluster_that_is_not_known(document, audit_only, allowed):
     if not allowed:
         assert response["status"]["code"] == 500
         assert response["status"]["message"].startswith("the namespace prod is not known")
+
+
+def static(image, **more):
+    """A node's static pod, shown by the node."""
+    document = pod(image, nodeName="node1", **more)
+    document["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "0123456789abcdef"}
+    return {"document": document, "userInfo": NODE}
+
+
+NODE = {"username": "system:node:node1", "groups": ["system:nodes"]}
+
+
+def test_a_static_pod_is_reported_not_hidden():
+    response, recorded = ask(**static("bad:1"))
+    assert response["allowed"]
+    assert "status" not in response
+    assert recorded.outcome is Outcome.WOULD_DENY
+    [warning] = response["warnings"]
+    assert warning == "slimgate: this static pod runs all the same, but is against distroless"
+    annotations = response["auditAnnotations"]
+    assert (annotations["mirror"], annotations["would-deny"]) == ("node1", "distroless")
+    assert "noShell" in annotations["violations"]
+
+
+def test_a_good_static_pod_is_no_news():
+    response, recorded = ask(**static("app:1"))
+    assert recorded.outcome is Outcome.ALLOW
+    assert "warnings" not in response
+    assert response["auditAnnotations"]["mirror"] == "node1"
+
+
+@pytest.mark.parametrize(
+    ("image", "judge"),
+    [
+        pytest.param("bug:1", by_name, id="a bug"),
+        pytest.param("app:1", unknown, id="the cluster is not known"),
+    ],
+)
+def test_a_static_pod_that_cannot_be_judged_is_not_hidden_either(image, judge):
+    response, recorded = ask(**static(image), judge=judge)
+    assert response["allowed"]
+    assert recorded.outcome is Outcome.ERROR
+    assert response["auditAnnotations"]["mirror"] == "node1"
+
+
+def test_the_look_of_a_static_pod_is_not_enough():
+    response, recorded = ask(static("bad:1")["document"])
+    assert not response["allowed"]
+    assert recorded.outcome is Outcome.DENY
+    assert "mirror" not in response["auditAnnotations"]

@@ -199,6 +199,22 @@ def test_a_body_without_a_length_is_bounded_too(server):
     assert once(server)[1]["allowed"]
 
 
+def test_a_client_that_leaves_costs_only_its_own_answer():
+    """As when kubectl is interrupted: the API server closes its connection to us."""
+    with started() as server:
+        leaving = connect(server)
+        leaving.request("POST", "/validate?timeout=10s", body(pod("slow:1")), JSON)
+        time.sleep(0.3)
+        leaving.close()
+        assert once(server)[1]["allowed"]
+        time.sleep(1)  # the review it left behind ends
+        assert once(server)[1]["allowed"]
+        assert "slimgate_reviews_in_flight 0.0" in get(f"{server.metrics}/metrics")
+        status, log = server.stop()
+    assert status == 0
+    assert [line for line in log if line.get("level") == "error"] == []
+
+
 def _write(authority, name, folder):
     leaf = authority.issue_cert(name)
     for file, text in (("key", leaf.private_key_pem), ("crt", leaf.cert_chain_pems[0])):

@@ -31,6 +31,10 @@ PODS = ("", "pods")
 PROBED = ("", "podtemplates")
 PROBE = "slimgate.dev/probe"
 _NONCE = re.compile(r"[a-z0-9]{16,64}", re.ASCII)
+MIRROR = "kubernetes.io/config.mirror"
+NODE = "system:node:"
+NODES = "system:nodes"
+"""What the API server calls a node, and the group that all nodes are in."""
 RESOURCES: Mapping[tuple[str, str], str] = {
     PODS: "Pod",
     ("", "podtemplates"): "PodTemplate",
@@ -67,6 +71,8 @@ class Request:
     namespace: str = ""
     name: str = ""
     user: str = ""
+    groups: tuple[str, ...] = ()
+    """Who asks, by the API server's own word."""
     dry_run: bool = False
     object: Mapping[str, Any] | None = None
     old_object: Mapping[str, Any] | None = None
@@ -88,6 +94,7 @@ class _Resource(msgspec.Struct):
 
 class _User(msgspec.Struct):
     username: str = ""
+    groups: tuple[str, ...] | None = None
 
 
 class _Request(msgspec.Struct, rename="camel"):
@@ -147,6 +154,30 @@ def probe(request: Request) -> str | None:
     return nonce if nonce is not None and _NONCE.fullmatch(nonce) else None
 
 
+def mirrored(request: Request) -> str | None:
+    """The node that shows the API server a static pod of its own; None: this is none.
+
+    A static pod comes from a file on the node, and runs whatever is answered: a refusal only
+    hides it. The annotation alone, which anybody can write, says nothing: the pod is the node's
+    own, and the node is who asks.
+
+    Source: kubelet's pkg/kubelet/pod/mirror_client.go; NodeRestriction's ``admitPodCreate``.
+    """
+    resource = (request.group, request.resource)
+    if (request.operation, resource, request.subresource) != ("CREATE", PODS, ""):
+        return None
+    node = request.user.removeprefix(NODE)
+    if not request.user.startswith(NODE) or NODES not in request.groups:
+        return None
+    pod = Fields(request.object or {})
+    try:
+        marked = pod.inner("metadata").inner("annotations").text(MIRROR) is not None
+        placed = pod.inner("spec").text("nodeName")
+    except ReviewError:
+        return None
+    return node if node and marked and node == placed else None
+
+
 def to_judge(request: Request) -> Workload | None:
     """The workload to judge, with the containers to judge; None: nothing here can matter.
 
@@ -182,6 +213,7 @@ def _request(request: _Request) -> Request:
         namespace=request.namespace,
         name=request.name,
         user=request.user_info.username,
+        groups=request.user_info.groups or (),
         dry_run=request.dry_run is True,
         object=_decoded(_OBJECT, request.object, "request.object"),
         old_object=_decoded(_OBJECT, request.old_object, "request.oldObject"),

@@ -10,7 +10,7 @@ endpoints/filters/warning.go and admission/attributes.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from webhook.judge.decision import Decision, Judgement
 from webhook.judge.message import break_glass, clean, denial, image_of, violations, warnings
 from webhook.limits import Deadline
 from webhook.pod import Workload
-from webhook.review.admission import Request, parse, probe, to_judge
+from webhook.review.admission import Request, mirrored, parse, probe, to_judge
 
 MAX_WARNING = 256
 """Characters; longer ones the API server may cut."""
@@ -42,7 +42,7 @@ class Outcome(StrEnum):
     WARN = "warn"
     DENY = "deny"
     WOULD_DENY = "would-deny"
-    """Allowed in audit-only mode or with break-glass, denied without."""
+    """Allowed in audit-only mode, with break-glass or as a static pod; denied otherwise."""
     SKIP = "skip"
     """Nothing to judge: unchanged, being deleted, or a resource without images."""
     PROBE = "probe"
@@ -109,7 +109,8 @@ def answer(
     """Answer one AdmissionReview, and record it.
 
     Whatever goes wrong once the uid is known is an answer too: pods are refused with the
-    reason; templates, and everything with ``audit_only``, are allowed with an audit annotation.
+    reason; templates, static pods, and everything with ``audit_only``, are allowed with an audit
+    annotation.
 
     Raises:
         ReviewError: the body is no AdmissionReview that can be answered.
@@ -132,7 +133,8 @@ def answer(
 
 
 def _answer(request: Request, judge: Judge, deadline: Deadline, *, audit_only: bool) -> _Answer:
-    lenient = audit_only or request.advisory
+    mirror = mirrored(request)
+    lenient = audit_only or request.advisory or mirror is not None
     nonce = probe(request)
     if nonce is not None:
         return _answers(request, nonce)
@@ -143,7 +145,7 @@ def _answer(request: Request, judge: Judge, deadline: Deadline, *, audit_only: b
     if workload is None:
         return _skipped(request)
     try:
-        return _decided(request, judge(workload, deadline))
+        return _decided(request, judge(workload, deadline), mirror)
     except Busy:
         raise
     except StateUnknown as error:
@@ -177,21 +179,29 @@ def _failed(request: Request, error: Exception, status: _Status, *, lenient: boo
         request.uid,
         allowed=lenient,
         status=None if lenient else status,
-        audit_annotations=_bounded({"decision": Outcome.ERROR, "error": told}),
+        audit_annotations=_bounded(
+            {"decision": Outcome.ERROR, "error": told, "mirror": mirrored(request) or ""}
+        ),
     )
     return _Answer(response=response, outcome=Outcome.ERROR, error=error)
 
 
-def _decided(request: Request, decision: Decision) -> _Answer:
+def _decided(request: Request, decision: Decision, mirror: str | None) -> _Answer:
+    if mirror is not None:  # it runs whatever is said: as in audit-only mode
+        decision = replace(decision, audit_only=True)
     outcome = _outcome(decision)
-    told = (*break_glass(decision, request.namespace), *warnings(decision))
+    told = (
+        *break_glass(decision, request.namespace),
+        *_static(decision, mirror),
+        *warnings(decision),
+    )
     response = _Response(
         request.uid,
         allowed=decision.allowed,
         status=None if decision.allowed else _Status(403, "Forbidden", denial(decision)),
         # A denial says it all already.
         warnings=_fitting(told) if decision.allowed else (),
-        audit_annotations=_bounded(_annotations(decision, outcome)),
+        audit_annotations=_bounded({**_annotations(decision, outcome), "mirror": mirror or ""}),
     )
     return _Answer(response=response, outcome=outcome, decision=decision)
 
@@ -207,7 +217,7 @@ def _outcome(decision: Decision) -> Outcome:
 
 
 def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
-    """The whole vocabulary; empty values are left out."""
+    """The whole vocabulary but ``mirror`` and ``error``; empty values are left out."""
     judgements = decision.judgements
     would = [j.policy for j in decision.denied] if decision.lenient else []
     return {
@@ -222,6 +232,14 @@ def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
         "advisory": _by_tag(judgements),
         "credentials": _credentials(judgements),
     }
+
+
+def _static(decision: Decision, mirror: str | None) -> tuple[str, ...]:
+    """For the kubelet's log: what a static pod would have been denied by."""
+    policies = _list(judgement.policy for judgement in decision.denied)
+    if mirror is None or not policies:
+        return ()
+    return (f"slimgate: this static pod runs all the same, but is against {policies}",)
 
 
 def _credentials(judgements: Sequence[Judgement]) -> str:
