@@ -139,7 +139,7 @@ def policies(checks):
 
 def gathered(case, images):
     """The image on each platform, its layers read; or why not."""
-    request = ImageRequest(reference=Reference.parse(NAME))
+    request = ImageRequest(reference=Reference.parse(NAME), nodes=frozenset(case.nodes))
     opened = images.configs([request], until(case))[request]
     return layered(request, opened, images.layers(unread(request, opened), until(case)))
 
