@@ -3,12 +3,13 @@
 
 PYTHON ?= python3
 TRUTH  ?= 20000
+FUZZ   ?= 600
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test test-cluster truth check bench fmt docs lock clean
+.PHONY: help demo demo-cluster test test-cluster story truth fuzz check bench fmt docs lock pin clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +32,20 @@ test-cluster: $(STAMP) ## only the tests where pods run on real nodes (needs roo
 	@$(BIN)/python tests/cluster/build.py
 	@$(BIN)/python -m pytest -m nodes tests/cluster
 
+story: $(STAMP) ## the same story with two minutes of load for each thing that happens to it
+	@$(BIN)/python tests/cluster/build.py
+	@SLIMGATE_STORY_SECONDS=120 $(BIN)/python -m pytest -v tests/cluster/nodes/test_story.py
+
 truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
+
+fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds each (what fails stays in .fuzz)
+	@mkdir -p .fuzz
+	@for target in $$($(BIN)/python -c 'from tests.fuzz.targets import NAMES; print(*NAMES)'); do \
+		printf '%s ' "$$target"; \
+		$(BIN)/python -m tests.fuzz.run "$$target" --seconds $(FUZZ) 2>.fuzz/log \
+			|| { cat .fuzz/log; exit 1; }; \
+	done
 
 check: $(STAMP) ## lint, formatting, types, layering
 	$(BIN)/ruff check
@@ -54,8 +67,11 @@ docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.m
 lock: ## resolve the dependencies again; the locks hold hashes and no addresses
 	PYTHON="$(PYTHON)" scripts/lock
 
+pin: $(STAMP) ## write the digests of the bases into the Dockerfile (asks their registries)
+	@$(BIN)/python -m scripts.pin
+
 clean: ## remove .venv and what tools left behind
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements-dev.lock pyproject.toml

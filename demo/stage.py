@@ -57,12 +57,14 @@ def log_of(folder: Path) -> Path:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """A real API server with the namespaces of the scene."""
-    programs = {
-        program.name.replace("-", "_"): build.provide(program, say=print)
+    etcd, kube_apiserver, kubectl = (
+        build.provide(program, say=print)
         for program in (build.ETCD, build.KUBE_APISERVER, build.KUBECTL)
-    }
+    )
     folder.mkdir()
-    with apiserver.cluster(**programs, folder=folder) as one:
+    with apiserver.cluster(
+        etcd=etcd, kube_apiserver=kube_apiserver, kubectl=kubectl, folder=folder
+    ) as one:
         for namespace in NAMESPACES:
             one.must("create", "-f", "-", stdin=json.dumps(namespace.document))
             # No controller runs here that would make it, and no pod goes without.

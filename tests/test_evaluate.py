@@ -53,7 +53,7 @@ def judged():
         source = ForgedSource(IMAGES)
         kept = {
             name: Memory(capacity=100, clock=time.monotonic)
-            for name in ("tags", "images", "partial", "layers", "files", "failures")
+            for name in ("tags", "proofs", "images", "partial", "layers", "files", "failures")
         }
         gatherer = Gatherer(
             source,

@@ -61,6 +61,7 @@ class _Answer:
     """Checks that cannot say before more is read."""
     digest: str | None = None
     platform: str | None = None
+    credentials: str | None = None
 
 
 _Known = dict[Reference | None, Gathered]
@@ -104,6 +105,7 @@ def evaluate(
             on_unknown=question.on_unknown,
             digest=answer.digest,
             platform=answer.platform,
+            credentials=answer.credentials,
             findings=answer.findings,
             excepted=tuple(f"{name}: {why}" for name, why in question.excepted.items()),
             unasked=answer.open,
@@ -205,6 +207,7 @@ def _answer(
         open=open_,
         digest=facts.digest,
         platform=_text(facts.platform),
+        credentials=facts.credentials,
     )
 
 
@@ -288,6 +291,7 @@ def _request(reference: Reference, workload: Workload) -> ImageRequest:
         os=workload.os,
         architectures=workload.architectures,
         nodes=workload.nodes,
+        account=workload.account,
     )
 
 

@@ -61,6 +61,17 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose credentials a pod's images are pulled with, where its node has none."""
+
+    namespace: str
+    service_account: str = "default"
+    pull_secrets: tuple[str, ...] = ()
+    """In the pod's order. The ServiceAccount's count only where the pod names none: so
+    admission fills them in, and the kubelet looks no further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """A pod, or a template of pods."""
 
@@ -88,3 +99,12 @@ class Workload:
     def title(self) -> str:
         """``Pod/web``, ``Deployment/web``, or ``Pod/web-*`` where the server makes the name."""
         return f"{self.kind}/{self.name or self.generate_name + '*'}"
+
+    @property
+    def account(self) -> Account:
+        """Whose credentials its images are pulled with."""
+        return Account(
+            namespace=self.namespace,
+            service_account=self.service_account,
+            pull_secrets=self.pull_secrets,
+        )

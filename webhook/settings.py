@@ -27,6 +27,12 @@ class Settings:
     """Whether registries on loopback may be spoken to by http where they speak no TLS."""
     authfile: Path | None = None
     """A docker ``config.json``; None: where docker keeps it, by ``environ`` and ``home``."""
+    hosts: Path | None = None
+    """A folder like containerd's ``certs.d``: mirrors and certificates by registry."""
+    credential_providers: Path | None = None
+    """A kubelet's CredentialProviderConfig."""
+    credential_provider_bin: Path | None = None
+    """The folder with the programs that it names."""
     allow_loopback: bool = True
     """Whether loopback addresses are dialled; pods must not reach what listens beside slimgate."""
     allow_addresses: tuple[str, ...] = ()

@@ -60,7 +60,7 @@ def gather(lanes):
         if case.drips:
             source.held |= {digest: threading.Event() for digest in image.layers}
             gates.extend(source.held.values())
-        kept = ("tags", "images", "partial", "layers", "files", "failures")
+        kept = ("tags", "proofs", "images", "partial", "layers", "files", "failures")
         return Gatherer(
             source,
             caches=Caches(**{name: Memory(capacity=999, clock=time.monotonic) for name in kept}),

@@ -50,7 +50,7 @@ def release(api, live):
     live.must("install", "slimgate", CHART, NOW, values=ENFORCING)
     yield live
     live.run("uninstall", "slimgate", NOW, "--ignore-not-found")
-    api.must("delete", "customresourcedefinition", "imagepolicies.slimgate.dev", "--wait=false")
+    api.must("delete", "customresourcedefinition", "imagepolicies.slimgate.dev")
 
 
 def controller_writes(api):

@@ -495,3 +495,42 @@ def test_a_deadline(slimgate):
 
     assert ran.code == 2
     assert ran.decisions[0]["findings"][0]["reason"] == "deadline"
+
+
+@pytest.mark.parametrize(
+    ("allow", "paths"),
+    [
+        ("{}", ["/usr/bin/perl", "/usr/bin/python3"]),
+        ("{allow: [python]}", ["/usr/bin/perl"]),
+        ("{allow: [python, perl]}", []),
+    ],
+)
+def test_interpreters_that_may_stay(slimgate, layout, file, allow, paths):
+    """Optional, and an application keeps the one it is written for."""
+    image = forge.image(
+        [
+            [
+                samples.program("usr/bin/python3.13"),
+                forge.symlink("usr/bin/python3", "python3.13"),
+                samples.program("usr/bin/perl"),
+            ]
+        ],
+        user="65532",
+        entrypoint=["/usr/bin/python3"],
+    )
+    policy = WARN.replace("nonRoot: {}, noShell: {}", f"noInterpreter: {allow}")
+    ran = slimgate(
+        "check", layout(image), "--policy", file("p.yaml", policy), "-o", "json", "--all"
+    )
+
+    (decision,) = ran.decisions
+    assert [finding["path"] for finding in decision["findings"]] == paths
+
+
+def test_unknown_interpreter(slimgate, layout, file):
+    """A slip is told with its line and what there is."""
+    policy = WARN.replace("nonRoot: {}, noShell: {}", "noInterpreter: {allow: [pyhton]}")
+    ran = slimgate("check", layout("distroless"), "--policy", file("p.yaml", policy))
+
+    assert ran.code == 64
+    assert "noInterpreter.allow[0]: 'pyhton' is no interpreter (there are python, perl" in ran.err

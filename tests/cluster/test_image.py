@@ -89,14 +89,14 @@ def test_all_that_is_left_can_be_imported(python):
 
 
 def test_every_command_starts(python):
-    assert re.fullmatch(r"slimgate, version \S+\n", python("-m", "webhook", "--version").stdout)
+    assert re.fullmatch(r"slimgate \S+\n", python("-m", "webhook", "--version").stdout)
     told = python("-m", "webhook", "--help").stdout
     commands = re.findall(r"^  ([a-z]+)  ", told.partition("Commands:")[2], re.MULTILINE)
     assert {"serve", "check", "inspect", "policy"} <= set(commands)
     for command in commands:
         done = python("-m", "webhook", command, "--help")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"Usage: python -m webhook {command}")
+        assert done.stdout.startswith(f"Usage: slimgate {command}")
 
 
 def test_its_rules_compile(python, root):

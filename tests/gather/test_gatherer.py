@@ -33,7 +33,7 @@ def gatherer():
         pools.extend((source, opening, reading))
         kept = {
             name: Memory(capacity=100, clock=time.monotonic)
-            for name in ("tags", "images", "partial", "layers", "files", "failures")
+            for name in ("tags", "proofs", "images", "partial", "layers", "files", "failures")
         }
         kept |= {name: options.pop(name) for name in ("tags",) if name in options}
         made = Gatherer(

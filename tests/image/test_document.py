@@ -48,6 +48,7 @@ def test_document():
         "shells": [program_document],
         "packageManagers": [],
         "buildTools": [],
+        "interpreters": [],
         "setuid": [],
         "size": {
             "compressed": 1000,

@@ -109,6 +109,7 @@ def test_real_programs() -> None:
         (b"#! /bin/sh -e \nexit", (b"/bin/sh", b"-e")),
         (b"#!/usr/bin/env -S node --x\n", (b"/usr/bin/env", b"-S node --x")),
         (b"#!\t/bin/sh\t-x\n", (b"/bin/sh", b"-x")),
+        (b"#!/bin/sh -e\t-x\n", (b"/bin/sh", b"-e\t-x")),
         (b"#!/bin/sh", (b"/bin/sh", None)),
         (b"#!/bin/sh\r\n", (b"/bin/sh\r", None)),
         (b"#!/bin/sh\0junk\n", (b"/bin/sh", None)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.reading import ELF, layout_layers, program, real_images, shells
+from webhook.image import layer
 from webhook.image.search import Search
 from webhook.image.shells import SIGNATURES, identify, patterns
 
@@ -29,12 +30,17 @@ EXAMPLES = {
     "rc": b"$Release: @(#)rc 1.7.4 (git) $\0/.rcrc\0",
     "sash": b"Stand-alone shell (version %s)\0Exit from sash\0",
     "elvish": b"src.elv.sh/pkg/shell.readRC\0",
+    "gosh": b"path\tmvdan.cc/sh/v3/cmd/gosh\n\0mvdan.cc/sh/v3/interp.(*Runner).Run\0",
+    "gosh-u-root": b"github.com/u-root/u-root@v0.14.0/cmds/core/gosh/gosh.go\0"
+    b"mvdan.cc/sh/v3/interp.(*Runner).stmt\0",
     "dash": b"Usage: getopts optstring var [arg...]\0Illegal option -%c\0"
     b"closing paren expected\0OPTIND=1\0",
 }
-MKSH_AND_FRIENDS = {"mksh": "ksh", "pdksh": "ksh", "ksh93": "ksh"}
+MKSH_AND_FRIENDS = {"mksh": "ksh", "pdksh": "ksh", "ksh93": "ksh", "gosh-u-root": "gosh"}
 
 INNOCENT = {
+    "runs-scripts-of-its-own": b"go-task\0mvdan.cc/sh/v3/interp.(*Runner).Run\0",
+    "list-of-commands": b"github.com/u-root/u-root/cmds/core/gosh\0mvdan.cc/sh/v3/cmd/gosh\0",
     "mentions-names": b"run it with bash, sh, dash, zsh or busybox\0/bin/sh\0BusyBox\0",
     "scanner-with-patterns": rb"BusyBox\s+v[\d.]+" + rb"@\(#\)Bash version [0-9]\.[0-9]" + b"\0",
     "prompt-plugin": b"ZSH_EVAL_CONTEXT\0ZSH_VERSION\0FISH_VERSION\0",
@@ -46,7 +52,7 @@ INNOCENT = {
 def found_in(body: bytes, size: int = 7) -> str | None:
     view = memoryview(body)
     pieces = (view[at : at + size] for at in range(0, len(view), size))
-    return identify(Search(patterns()).numbers(pieces))
+    return identify(Search(layer._PATTERNS).numbers(pieces))  # in one pass with all others
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -286,7 +286,7 @@ def test_shipped_intent():
     assert asked["audit-everything"] == every - {"base"}
     assert shipped["audit-everything"].selector is None
     assert asked["nonroot"] == {"nonRoot"}
-    assert asked["distroless-nonroot"] == every - {"age", "reference", "base"}
+    assert asked["distroless-nonroot"] == every - {"noInterpreter", "age", "reference", "base"}
     assert not asked["debuggable"] & {"noShell", "noPackageManager"}
     assert {name: (one.action, one.on_unknown) for name, one in shipped.items()} == {
         "audit-everything": (Action.AUDIT, OnUnknown.ALLOW),

@@ -84,6 +84,7 @@ def test_values(text, expected):
             "f: is no YAML: unacceptable character #x0007: control characters are not allowed",
             id="control",
         ),
+        pytest.param("a: b\nc: \udc9b", "f:2: is no UTF-8", id="lone surrogate"),
         pytest.param("a: " + "[" * 40 + "]" * 40, "f:1: is nested deeper than 32", id="deep"),
         pytest.param("a: " + "x" * MAX_BYTES, f"f: is larger than {MAX_BYTES} bytes", id="large"),
     ],

@@ -141,7 +141,7 @@ def test_exception_everywhere():
         pytest.param(
             ContainerKind.EPHEMERAL,
             "registry.test/debug/tools",
-            {"noShell", "noPackageManager", "noBuildTools", "size", "base"},
+            {"noShell", "noPackageManager", "noBuildTools", "noInterpreter", "size", "base"},
             id="debug image",
         ),
         pytest.param(ContainerKind.EPHEMERAL, "registry.test/app", set(), id="another image"),
@@ -155,6 +155,7 @@ def test_ephemeral_containers(kind, name, lifted):
     one = policy(
         "action: Enforce\nephemeralContainers: {allow: [registry.test/debug/*]}\n"
         "checks: {nonRoot: {}, noShell: {}, noPackageManager: {}, noBuildTools: {}, noSetuid: {}, "
+        "noInterpreter: {}, "
         "size: {layers: 1}, base: {allow: [scratch]}, age: {maxDays: 1}, runnable: {}}"
     )
     container = Container(name="debug", image="", kind=kind)

@@ -12,12 +12,13 @@ import pytest
 import trustme
 
 from tests.support import forge
+from webhook.gather.credentials import Candidate, Credentials
 from webhook.image.manifest import Descriptor, Manifest, parse_manifest
 from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits
 from webhook.registry.addresses import AddressRules
-from webhook.registry.auth import Credentials, Keychain
 from webhook.registry.client import Registry
+from webhook.registry.keychains import Keychain
 from webhook.registry.transport import Transport
 
 HERE = AddressRules(allow_loopback=True)
@@ -29,8 +30,9 @@ class Account:
 
     held: Credentials | None = None
 
-    def credentials(self, reference: Reference) -> Credentials | None:
-        return self.held
+    def candidates(self, reference: Reference) -> Iterator[Candidate]:
+        if self.held is not None:
+            yield Candidate(source="the account", credentials=self.held)
 
 
 def soon(seconds: float = 10.0) -> Deadline:

@@ -8,8 +8,9 @@ from tests.registry.conftest import layer_of, soon
 from tests.support import registry as faulty
 from tests.support.registry import Registry
 from webhook.errors import Blocked, RateLimited, ServerError, Unauthorized
+from webhook.gather.credentials import Credentials
 from webhook.image.reference import Reference
-from webhook.registry.auth import Authenticator, Credentials
+from webhook.registry.auth import Authenticator, Tried
 from webhook.registry.challenges import Challenge
 from webhook.registry.transport import HostSettings
 
@@ -112,8 +113,9 @@ def test_a_token_is_not_used_to_its_last_second(transport):
         reference = named(registry)
         who = Authenticator(transport(), AnonymousLike(), clock=lambda: now[0])
         challenge = Challenge("bearer", {"realm": f"{registry.url}/token"})
-        header = who.answer(reference, (challenge,), "http", soon())
-        assert who.known(reference) == header
+        (proof,) = who.proofs(reference, (challenge,), "http", soon(), Tried())
+        who.remember(reference, proof)
+        assert who.known(reference) == proof
         now[0] += 91
         assert who.known(reference) is None
 
@@ -130,8 +132,8 @@ def test_a_token_of_any_age_is_a_token(image, client, seconds):
 
 
 class AnonymousLike:
-    def credentials(self, reference):
-        return None
+    def candidates(self, reference):
+        return iter(())
 
 
 def test_bearer_goes_before_basic(image, client):

@@ -11,8 +11,8 @@ import pytest
 from tests.registry.conftest import soon
 from tests.support.registry import Registry
 from webhook.errors import Unauthorized, UsageError
+from webhook.gather.credentials import Credentials
 from webhook.image.reference import Reference
-from webhook.registry.auth import Credentials
 from webhook.registry.credentials import DockerConfig, ask_helper, find_config
 
 

@@ -17,9 +17,9 @@ import urllib3
 from tests.registry.conftest import layer_of, soon
 from tests.support import forge
 from webhook.errors import NotFound, Unauthorized
+from webhook.gather.credentials import Credentials
 from webhook.image.digest import verified
 from webhook.image.reference import Reference
-from webhook.registry.auth import Credentials
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("docker-registry"), reason="docker-registry is not installed"

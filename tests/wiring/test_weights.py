@@ -40,7 +40,7 @@ LINKS = [forge.symlink(f"usr/lib/{number}", "x" * 90) for number in range(2000)]
 def test_a_weight_is_about_what_it_takes_of_memory(image):
     kept = {
         name: Memory(capacity=1 << 40, clock=time.monotonic)
-        for name in ("tags", "images", "partial", "layers", "files", "failures")
+        for name in ("tags", "proofs", "images", "partial", "layers", "files", "failures")
     }
     source = ForgedSource({"registry.test/app:1": image})
     gatherer = Gatherer(

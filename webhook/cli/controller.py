@@ -18,7 +18,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from webhook.cli.options import FILE, Duration, option, version
 from webhook.cluster.api import configured, connect
 from webhook.cluster.controller import Controller, Duties
-from webhook.cluster.link import CredentialsQuestion, Reply
 from webhook.cluster.registration import FailurePolicy
 from webhook.errors import UsageError
 from webhook.server.log import Log, json_log
@@ -63,6 +62,13 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     show_default=True,
     help="Where the proof of --failure-policy Auto is asked for, by dry runs.",
 )
+@option(
+    "--pull-secrets",
+    type=click.Choice(["read", "none"]),
+    default="read",
+    show_default=True,
+    help="Read pods' pull secrets, wherever the ServiceAccount has the right; or never.",
+)
 @option("--ca-days", type=click.IntRange(1, 3650), default=365, show_default=True)
 @option("--leaf-days", type=click.IntRange(1, 825), default=30, show_default=True)
 @option(
@@ -84,6 +90,7 @@ def command(
     failure_policy: FailurePolicy,
     audit_only: bool,
     probe_namespace: str,
+    pull_secrets: Literal["read", "none"],
     ca_days: int,
     leaf_days: int,
     overlap: float,
@@ -131,9 +138,8 @@ def command(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     report = _reporter(log)
-    controller = Controller(
-        connect(settings), duties, registry, report, credentials=_no_credentials
-    )
+    reads_secrets = pull_secrets == "read"
+    controller = Controller(connect(settings), duties, registry, report, reads_secrets)
     running.append(controller)
     controller.run(stop)
 
@@ -151,7 +157,3 @@ def _reporter(log: Log) -> Callable[[str, str], None]:
         write(word, detail=text)
 
     return report
-
-
-def _no_credentials(_question: CredentialsQuestion) -> Reply:
-    return Reply(problems=("pull secrets are not read",))

@@ -24,6 +24,7 @@ from webhook.settings import Settings, environment, home
 Command = Callable[..., Any]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 MANIFEST = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 _DURATION = re.compile(r"(?P<value>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|)", re.ASCII)
@@ -109,6 +110,9 @@ def reads_images(command: Command) -> Command:
         ca_file: Path | None,
         plain_http: tuple[str, ...],
         authfile: Path | None,
+        hosts: Path | None,
+        credential_providers: Path | None,
+        credential_provider_bin: Path | None,
         limits: tuple[tuple[str, int], ...],
         quiet: bool,
         verbose: bool,
@@ -119,6 +123,9 @@ def reads_images(command: Command) -> Command:
             ca_file=ca_file,
             plain_http=plain_http,
             authfile=authfile,
+            hosts=hosts,
+            credential_providers=credential_providers,
+            credential_provider_bin=credential_provider_bin,
             limits=Limits(**dict(limits)),
             quiet=quiet,
             verbose=verbose,
@@ -153,6 +160,17 @@ _READING = (
         type=FILE,
         help="Credentials: a docker config.json. Default: where docker and podman keep theirs.",
     ),
+    option(
+        "--hosts",
+        type=FOLDER,
+        help="Mirrors and certificates: a folder like containerd's certs.d, with HOST/hosts.toml.",
+    ),
+    option(
+        "--credential-providers",
+        type=FILE,
+        help="A kubelet's CredentialProviderConfig: programs that know credentials.",
+    ),
+    option("--credential-provider-bin", type=FOLDER, help="The folder with those programs."),
     option(
         "--limit",
         "limits",

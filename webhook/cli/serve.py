@@ -205,17 +205,19 @@ def _application(
     break_glass: bool,
 ) -> Flask:
     """Made in the process that answers: threads do not survive a fork."""
-    wired, knowledge = build(settings), make()
+    knowledge = make()
+    pods = knowledge.credentials if isinstance(knowledge, InCluster) else None
+    wired = build(settings, pods=pods)
     log, metrics = json_log(sys.stderr), Metrics(__version__)
     metrics.exceptions(partial(_expiries, knowledge), today)
     ready: Ready = knowledge.missing
     if isinstance(knowledge, InCluster):
         metrics.snapshot_age(knowledge.age)
     judge = judge_by(knowledge, wired.images, audit_only=audit_only, break_glass=break_glass)
-    recorder = LogAndCount(log, metrics)
+    recorder, lenient = LogAndCount(log, metrics), audit_only or break_glass
 
     def answered(body: bytes, deadline: Deadline) -> bytes:
-        return answer(body, judge, deadline=deadline, recorder=recorder, audit_only=audit_only)
+        return answer(body, judge, deadline=deadline, recorder=recorder, audit_only=lenient)
 
     return create_app(
         answered,

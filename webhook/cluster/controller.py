@@ -12,11 +12,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from kubernetes.dynamic import DynamicClient
 from prometheus_client import CollectorRegistry
@@ -27,10 +28,11 @@ from webhook.cluster.certificates import Installer, Instruments, Rotation, Steps
 from webhook.cluster.events import Events
 from webhook.cluster.instruments import ClusterInstruments
 from webhook.cluster.lease import Leader
-from webhook.cluster.link import Answering, CredentialsQuestion, Question, Reply
+from webhook.cluster.link import Answering, Question, Reply
 from webhook.cluster.namespaces import BrokenGlass, HeldNamespace
-from webhook.cluster.objects import ApiRefused, Objects
+from webhook.cluster.objects import NOT_FOUND, ApiRefused, Objects
 from webhook.cluster.policies import Held, PolicyStatus
+from webhook.cluster.pull_secrets import PullSecrets, Unreadable, answer
 from webhook.cluster.registration import Enforcement, FailurePolicy, Registration
 from webhook.cluster.watch import Watch
 
@@ -118,7 +120,8 @@ class Controller:
     duties: Duties
     registry: CollectorRegistry
     report: Report
-    credentials: Callable[[CredentialsQuestion], Reply]
+    reads_secrets: bool = True
+    """Whether pods' pull secrets are read, where the ServiceAccount may."""
     _changed: threading.Event = field(default_factory=threading.Event)
     _woken: threading.Event = field(default_factory=threading.Event)
     _parts: dict[str, _Part] = field(default_factory=dict)
@@ -259,7 +262,8 @@ class Controller:
 
     def _answer(self, objects: Objects, question: Question) -> Reply:
         if question.credentials is not None:
-            return self.credentials(question.credentials)
+            read = partial(_read, objects) if self.reads_secrets else None
+            return Reply(credentials=answer(PullSecrets(read), question.credentials))
         if question.namespace is None:
             return Reply(error="nothing was asked")
         try:
@@ -335,6 +339,17 @@ class Controller:
         return Steps(
             installer.step, name="installer", instruments=instruments, report=self.report, every=1.0
         )
+
+
+def _read(objects: Objects, path: str) -> Mapping[str, Any]:
+    """As ``pull_secrets.Read``."""
+    try:
+        found = objects.get(path)
+    except ApiRefused as error:
+        raise Unreadable(error.status or None) from error
+    if found is None:
+        raise Unreadable(NOT_FOUND)
+    return found
 
 
 class _Writing:

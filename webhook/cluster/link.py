@@ -33,39 +33,20 @@ _PAUSE = 0.2
 """Seconds after a connection that could not be taken."""
 
 
-class CredentialsQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """With what may this pod's images be read?"""
-
-    namespace: str
-    service_account: str
-    pull_secrets: tuple[str, ...] = ()
-    image: str
-    """``registry/repository``."""
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """One set of credentials; ``source`` names where it is from, and may be shown."""
-
-    source: str
-    username: str = ""
-    password: str = ""
-    identity_token: str = ""
-    registry_token: str = ""
-
-
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One of the two is asked."""
 
     namespace: str | None = None
-    credentials: CredentialsQuestion | None = None
+    credentials: dict[str, Any] | None = None
+    """As ``webhook.gather.credentials.question_of`` puts it."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known, or why it is not."""
 
     namespace: NamespaceState | None = None
-    candidates: tuple[Candidate, ...] = ()
-    problems: tuple[str, ...] = ()
+    credentials: dict[str, Any] | None = None
+    """As ``webhook.gather.credentials.candidates_of`` takes it."""
     error: str | None = None
     """Why the question as a whole could not be answered."""
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, cast
 
 from webhook.errors import Busy, DeadlineExceeded, ImageError, IntegrityError
 from webhook.gather.flights import Cache, Flights, bare, failed
 from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
 from webhook.gather.source import (
+    AccountSource,
     Gathered,
     ImageRequest,
     ImageSource,
@@ -30,15 +31,17 @@ from webhook.image.manifest import Descriptor
 from webhook.image.reference import Reference
 from webhook.image.tree import files_of, wanted
 from webhook.limits import Deadline, Limits
+from webhook.pod import Account
 
 LayerKey = tuple[str, str, str, int]
 """Digest, diff_id, media type and compressed size: what was proved when the layer was read."""
 
-Place = str | Reference
-"""Whose word something is fetched on: a repository, or one archive.
+Place = tuple[Account | None, str | Reference]
+"""Whose word something is fetched on: a repository, or one archive; and on whose behalf.
 
 What was read is proved, and the same for all. What is under way, or failed, is not: another
-repository's layer of that digest may drip for ever, or not be what it says.
+repository's layer of that digest may drip for ever, or not be what it says; and what one
+account may not read, another may.
 """
 
 _OPENING_SECONDS = 60.0
@@ -50,9 +53,12 @@ class Caches:
     """What is kept from one review to the next."""
 
     tags: Cache[ImageRequest, Gathered]
-    """What a tag led to: for a short while."""
+    """What a tag led to: for a short while, and for the account that asked."""
+    proofs: Cache[ImageRequest, Gathered]
+    """What an account was shown by digest: for minutes, then it has to show again that it may."""
     images: Cache[ImageRequest, Gathered]
-    """The same by digest, for ever; by tag, for as long as the tag does not move."""
+    """The same by digest, for ever; by tag, for as long as the tag does not move. Of no account:
+    one that asks is told of it once the registry has said to it what the digest is."""
     partial: Cache[ImageRequest, Gathered]
     """Where some platform could not be read: for seconds, as ``failures``."""
     layers: Cache[LayerKey, Layer]
@@ -83,6 +89,7 @@ class Gatherer:
         waiters: int | None = None,
         observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
         second_core: bool = False,
+        on_behalf: Callable[[Account], AccountSource] | None = None,
     ) -> None:
         """Gather from ``source``.
 
@@ -99,10 +106,13 @@ class Gatherer:
             waiters: reviews that may wait at the same time; None: any number.
             observe: told the compressed bytes of each chunk of a layer as it is read.
             second_core: as ``read_layer``'s; for whoever does nothing but read.
+            on_behalf: where the bytes come from for an account, which is told only what it may
+                read. None: all ask as one, and ``source`` answers.
         """
         self._source, self._caches, self._limits = source, caches, limits
         self._clock, self._background, self._near = clock, background, near
         self._observe, self._second_core = observe, second_core
+        self._on_behalf = on_behalf
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
@@ -117,16 +127,13 @@ class Gatherer:
             Busy: too many reviews wait already.
         """
         flights = {
-            request: self._opening.start(
-                request,
-                partial(self._known, request),
-                partial(self._open, request),
-                lane=request.reference.registry,
-            )
+            request: self._opened(replace(request, account=self._account(request)))
             for request in requests
         }
         self._wait(flights.values(), deadline)
-        opened = {request: self._with_files(_opened(flight)) for request, flight in flights.items()}
+        opened = {
+            request: self._with_files(_arrived(flight)) for request, flight in flights.items()
+        }
         near = [request for request in requests if self._near(request.reference)]
         return opened | {
             request: self._all_read(request, opened[request], deadline) for request in near
@@ -141,7 +148,7 @@ class Gatherer:
             Busy: too many reviews wait already.
         """
         flights = [
-            (request, facts, [self._layer(request.reference, ref) for ref in facts.layers])
+            (request, facts, [self._layer(request, ref) for ref in facts.layers])
             for request, facts in images
         ]
         self._wait([flight for _, _, layers in flights for flight in layers], deadline)
@@ -155,11 +162,33 @@ class Gatherer:
             for request, facts, flight in merged
         }
 
+    def _account(self, request: ImageRequest) -> Account | None:
+        """Whose credentials count: nobody's where all ask as one, or it is on this machine."""
+        if self._on_behalf is None or self._near(request.reference):
+            return None
+        return request.account
+
+    def _source_for(self, account: Account | None) -> ImageSource:
+        if account is None or self._on_behalf is None:
+            return self._source
+        return self._on_behalf(account)
+
+    def _opened(self, request: ImageRequest) -> Future[Gathered]:
+        return self._opening.start(
+            request,
+            partial(self._known, request),
+            partial(self._open, request),
+            lane=request.reference.registry,
+        )
+
     def _known(self, request: ImageRequest) -> Gathered | None:
         return self._kept(request).get(request) or self._caches.partial.get(request)
 
     def _kept(self, request: ImageRequest) -> Cache[ImageRequest, Gathered]:
-        return self._caches.images if request.reference.digest else self._caches.tags
+        """Where it stands that this account was shown this image."""
+        if request.reference.digest is None:
+            return self._caches.tags
+        return self._caches.images if request.account is None else self._caches.proofs
 
     def _with_files(self, gathered: Gathered) -> Gathered:
         """Add what the layers of an image are known to hold from an earlier review."""
@@ -191,43 +220,62 @@ class Gatherer:
     def _open(self, request: ImageRequest) -> Gathered:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
         deadline = self._later(_OPENING_SECONDS)
-        gathered = self._unmoved(request, deadline) or open_image(
-            self._source, request, limits=self._limits, deadline=deadline
+        source = self._source_for(request.account)
+        gathered = self._unmoved(request, source, deadline) or open_image(
+            source, request, limits=self._limits, deadline=deadline
         )
         errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]
+        shown = gathered if request.account is None else self._shown_to(request, gathered, source)
         if not errors:
-            self._caches.images.put(request, gathered)
-            self._kept(request).put(request, gathered)
+            self._caches.images.put(replace(request, account=None), gathered)
+            self._kept(request).put(request, shown)
         elif not any(isinstance(error, IntegrityError) for error in errors):
-            self._caches.partial.put(request, gathered)
-        return gathered
+            self._caches.partial.put(request, shown)
+        return shown
 
-    def _unmoved(self, request: ImageRequest, deadline: Deadline) -> Gathered | None:
-        """What a tag led to before, if it still does."""
-        before = self._caches.images.get(request)
-        if before is None or request.reference.digest:
+    def _unmoved(
+        self, request: ImageRequest, source: ImageSource, deadline: Deadline
+    ) -> Gathered | None:
+        """What the reference led to before, on anybody's behalf, if it leads there still.
+
+        That the registry names the digest, asked with the account's own credentials, is the
+        proof that the account may read the image: a HEAD, where fetching takes three GETs.
+        """
+        before = self._caches.images.get(replace(request, account=None))
+        if before is None:
             return None
-        return (
-            before if self._source.digest(request.reference, deadline) == before[0].digest else None
+        return before if source.digest(request.reference, deadline) == before[0].digest else None
+
+    def _shown_to(self, request: ImageRequest, gathered: Gathered, source: ImageSource) -> Gathered:
+        """The same, saying whose credentials it took to see it."""
+        credentials = cast(AccountSource, source).credentials(request.reference)
+        return tuple(
+            item if isinstance(item, Unread) else replace(item, credentials=credentials)
+            for item in gathered
         )
 
     def _later(self, most: float = inf) -> Deadline:
         return Deadline.after(min(self._background, most), self._clock)
 
-    def _place(self, reference: Reference) -> Place:
-        return reference if self._near(reference) else reference.name
+    def _place(self, request: ImageRequest) -> Place:
+        reference = request.reference
+        where = reference if self._near(reference) else reference.name
+        return self._account(request), where
 
-    def _layer(self, reference: Reference, ref: LayerRef) -> Future[Layer]:
+    def _layer(self, request: ImageRequest, ref: LayerRef) -> Future[Layer]:
         key = _layer_key(ref)
         return self._reading.start(
-            (self._place(reference), key),
+            (self._place(request), key),
             partial(self._caches.layers.get, key),
-            partial(self._read_layer, reference, ref),
-            lane=reference.registry,
+            partial(self._read_layer, request, ref),
+            lane=request.reference.registry,
         )
 
-    def _read_layer(self, reference: Reference, ref: LayerRef, keep: Collection[int] = ()) -> Layer:
-        chunks = self._source.blob(reference, _descriptor(ref), self._later())
+    def _read_layer(
+        self, request: ImageRequest, ref: LayerRef, keep: Collection[int] = ()
+    ) -> Layer:
+        source = self._source_for(self._account(request))
+        chunks = source.blob(request.reference, _descriptor(ref), self._later())
         layer = read_layer(
             ref,
             chunks,
@@ -256,7 +304,7 @@ class Gatherer:
             for flight, ref in zip(flights, facts.layers, strict=True)
         ]
         return self._merging.start(
-            (self._place(request.reference), facts.manifest_digest),
+            (self._place(request), facts.manifest_digest),
             partial(self._caches.files.get, facts.manifest_digest),
             partial(self._merge, request, facts, layers),
             lane=request.reference.registry,
@@ -271,11 +319,11 @@ class Gatherer:
     def _reread(self, request: ImageRequest, layers: list[Layer], trees: Trees) -> list[Layer]:
         """Read layers again for the few bodies that only the merged tree shows to be needed."""
         for index, keep in wanted(layers, trees).items():
-            layers[index] = self._read_layer(request.reference, layers[index].ref, keep)
+            layers[index] = self._read_layer(request, layers[index].ref, keep)
         return layers
 
 
-def _opened(flight: Future[Gathered]) -> Gathered:
+def _arrived(flight: Future[Gathered]) -> Gathered:
     """What a flight brought, or why not (yet)."""
     if not flight.done():
         return (Unread(error=DeadlineExceeded("its manifest was not fetched in time")),)

@@ -12,6 +12,7 @@ from webhook.image.manifest import Descriptor
 from webhook.image.platform import Platform
 from webhook.image.reference import Reference
 from webhook.limits import Deadline
+from webhook.pod import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,13 @@ class ImageSource(Protocol):
         """A blob in chunks, at most ``descriptor.size`` + 1 bytes; the reader proves the digest."""
 
 
+class AccountSource(ImageSource, Protocol):
+    """Where the bytes come from for one account: what it answers, the account may read."""
+
+    def credentials(self, reference: Reference) -> str | None:
+        """Whose credentials the repository wanted: ``Secret team/regcred``; None: nobody's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """An image that somebody asks about, on the platforms it could land on."""
@@ -54,6 +62,8 @@ class ImageRequest:
     architectures: frozenset[str] | None = None
     nodes: frozenset[str] = frozenset()
     """Platforms of the cluster's nodes; empty where they are not known."""
+    account: Account | None = None
+    """Whose pod asks. None: it does not matter who asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

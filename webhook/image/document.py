@@ -51,6 +51,7 @@ def document(facts: ImageFacts) -> dict[str, Any]:
         "shells": _programs(contents.shells),
         "packageManagers": _programs(contents.package_managers),
         "buildTools": _programs(contents.build_tools),
+        "interpreters": _programs(contents.interpreters),
         "setuid": _programs(contents.setuid),
         "size": {
             "compressed": facts.compressed,
@@ -178,6 +179,7 @@ class _Facts(_Partial, frozen=True):
     shells: tuple[_Program, ...] = ()
     package_managers: tuple[_Program, ...] = ()
     build_tools: tuple[_Program, ...] = ()
+    interpreters: tuple[_Program, ...] = ()
     setuid: tuple[_Program, ...] = ()
     size: _Size = _Size()
     created: str | None = None
@@ -232,6 +234,7 @@ def _contents(given: _Facts, layers: tuple[_Layer, ...]) -> Files:
         shells=_told(given.shells),
         package_managers=_told(given.package_managers),
         build_tools=_told(given.build_tools),
+        interpreters=_told(given.interpreters),
         setuid=_told(given.setuid),
         unpacked=tuple(layer.unpacked for layer in layers),
         programs=Programs(executables={word: Executable(kind="elf") for word in words}),

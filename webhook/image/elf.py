@@ -6,6 +6,7 @@ lie in the first ``HEAD`` bytes are not looked for: no linker puts them elsewher
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ _SMALLEST: Final = 52
 """Bytes of an ELF header of 32 bits."""
 _PT_INTERP: Final = 3
 _PATH_MAX: Final = 4096
+_BLANK: Final = re.compile(rb"[ \t]")
 _SCRIPT_LINE: Final = 256
 """Bytes of a ``#!`` line that the kernel looks at (BINPRM_BUF_SIZE)."""
 
@@ -83,5 +85,5 @@ def script(head: bytes) -> tuple[bytes, bytes | None] | None:
     if not head.startswith(b"#!"):
         return None
     line = head[2:_SCRIPT_LINE].partition(b"\n")[0].partition(b"\0")[0].strip(b" \t")
-    interpreter, _, argument = line.replace(b"\t", b" ", 1).partition(b" ")
-    return (interpreter, argument.strip(b" \t") or None) if interpreter else None
+    interpreter, *argument = _BLANK.split(line, maxsplit=1)
+    return (interpreter, b"".join(argument).strip(b" \t") or None) if interpreter else None

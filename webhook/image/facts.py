@@ -113,6 +113,8 @@ class Files:
     shells: tuple[Program, ...] = ()
     package_managers: tuple[Program, ...] = ()
     build_tools: tuple[Program, ...] = ()
+    interpreters: tuple[Program, ...] = ()
+    """``name`` is the family: ``python``, ``awk``, …"""
     setuid: tuple[Program, ...] = ()
     unpacked: tuple[int, ...] = ()
     """Uncompressed bytes of each layer, oldest first."""
@@ -139,6 +141,8 @@ class ImageFacts:
     problems: tuple[Problem, ...] = ()
     contents: Files | None = None
     """None until the layers were read; use ``files``."""
+    credentials: str | None = None
+    """Whose credentials the registry wanted of whoever asked; no fact of the image."""
 
     @property
     def files(self) -> Files:

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.errors import IntegrityError, Malformed, Unsupported
-from webhook.image import elf, osrelease, shells, tar, tarheader
+from webhook.image import elf, interpreters, osrelease, shells, tar, tarheader
 from webhook.image.ahead import ahead
 from webhook.image.compression import decompress
 from webhook.image.digest import hasher, proves
@@ -57,6 +57,10 @@ _KINDS: Final = frozenset(
 )
 
 
+_PATTERNS: Final = (*shells.patterns(), *interpreters.patterns())
+_FIRST_OF_INTERPRETERS: Final = len(shells.patterns())
+
+
 class Entry(NamedTuple):
     """One tar entry."""
 
@@ -75,6 +79,8 @@ class Entry(NamedTuple):
     """Of executable regular files."""
     shell: str | None = None
     """The shell it is by its content."""
+    language: str | None = None
+    """The family of interpreters it is of by its content."""
     capabilities: bool = False
     """Whether it carries file capabilities."""
     whiteout: bool = False
@@ -211,7 +217,7 @@ def _walk(
     reader: tar.Reader, *, digests: bool, keep: Collection[int]
 ) -> tuple[list[Entry], dict[int, bytes]]:
     """Every entry, and the bodies that are kept."""
-    search = Search(shells.patterns())
+    search = Search(_PATTERNS)
     entries: list[Entry] = []
     bodies: dict[int, bytes] = {}
     kept: dict[bytes, int] = {}
@@ -246,6 +252,7 @@ def _entry(header: tarheader.Header) -> Entry:
             link,
             None,
             None,
+            None,
             _CAPABILITIES in pax,
             kind == tarheader.CHAR and not (major & _MAJOR or minor & _MINOR),
             None,
@@ -275,8 +282,11 @@ def _examined(entry: Entry, body: Iterator[memoryview], search: Search, *, diges
     if digests:
         body = _hashed(body, running)
     if entry.mode & EXECUTE:
-        program, shell = _program(body, search)
-        entry = entry._replace(program=program, shell=shell)
+        program, found = _program(body, search)
+        entry = entry._replace(program=program, shell=shells.identify(found))
+        if program.interpreter is not None and program.kind == "elf":  # no library
+            language = interpreters.identify({one - _FIRST_OF_INTERPRETERS for one in found})
+            entry = entry._replace(language=language)
     if digests:
         for _ in body:
             pass
@@ -290,20 +300,20 @@ def _hashed(pieces: Iterator[memoryview], running: _Hash) -> Iterator[memoryview
         yield piece
 
 
-def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, str | None]:
-    """What starting the file would come to, and the shell it is by its content."""
+def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, set[int]]:
+    """What starting the file would come to, and the patterns in it."""
     first = list(_first(body, elf.HEAD))
     head = b"".join(piece[: elf.HEAD] for piece in first)[: elf.HEAD]
     header = elf.parse(head)
     if header is None:
-        return _unlinked(head), None
+        return _unlinked(head), set()
     pieces: Iterator[memoryview] = chain(first, body)
     interpreter = bytearray()
     if header.interpreter:
         pieces = _copying(pieces, *header.interpreter, interpreter)
-    shell = shells.identify(search.numbers(pieces))
+    found = search.numbers(pieces)
     path = text(bytes(interpreter).partition(b"\0")[0]) or None
-    return Executable(kind="elf", interpreter=path, machine=header.machine), shell
+    return Executable(kind="elf", interpreter=path, machine=header.machine), found
 
 
 def _unlinked(head: bytes) -> Executable:

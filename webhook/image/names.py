@@ -14,8 +14,9 @@ _SHELL = re.compile(
     rf"""(?:static-)?(?P<name>
         sh | ash | bash | rbash | dash | zsh | rzsh | ksh93 | ksh | rksh | mksh | lksh | oksh
         | loksh | pdksh | posh | yash | csh | bsd-csh | tcsh | fish | hush | lash | sash | msh
-        | busybox | toybox | elvish | nu | nushell | xonsh | pwsh | osh | ysh | rc | es
-    ){_VERSION}(?:[.-](?:static|extras|suid|minimal|distrib))?""",
+        | busybox | toybox | elvish | nu | nushell | xonsh | pwsh | powershell | osh | ysh | rc | es
+        | gosh | murex
+    ){_VERSION}(?:[.-](?:static|extras|suid|minimal|distrib|preview))?""",
     re.VERBOSE,
 )
 

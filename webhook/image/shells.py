@@ -15,7 +15,7 @@ from itertools import count
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A shell, and the patterns (hyperscan's PCRE subset) that must all be in its binary."""
+    """A program, and the patterns (hyperscan's PCRE subset) that must all be in its binary."""
 
     name: str
     patterns: tuple[bytes, ...]
@@ -72,6 +72,15 @@ SIGNATURES = (
     ),
     Signature("elvish", (rb"src\.elv\.sh/pkg/shell\.",), "Go symbols; Debian elvish 0.19"),
     Signature(
+        "gosh",
+        (
+            rb"(?:mvdan\.cc/sh/v3|github\.com/u-root/u-root)(?:@[^/\x00]{1,60})?/cmds?/(?:core/)?gosh",
+            rb"mvdan\.cc/sh/v3/interp\.\(\*Runner\)\.",
+        ),
+        "Go's build information and symbols; mvdan.cc/sh v3.14.1 (stripped, too) and u-root "
+        "v0.14.0, both built. shfmt holds neither. u-root's busybox was not tried",
+    ),
+    Signature(
         "dash",
         (
             rb"[Uu]sage: getopts optstring var",
@@ -89,17 +98,17 @@ MULTI_CALL = frozenset({"busybox", "toybox"})
 """Programs whose name, when called, decides what they do."""
 
 
-def patterns() -> tuple[bytes, ...]:
+def patterns(signatures: tuple[Signature, ...] = SIGNATURES) -> tuple[bytes, ...]:
     """All patterns, in the order that ``identify`` numbers them by."""
-    return tuple(pattern for signature in SIGNATURES for pattern in signature.patterns)
+    return tuple(pattern for signature in signatures for pattern in signature.patterns)
 
 
-def identify(found: AbstractSet[int]) -> str | None:
-    """The shell whose patterns are all among those found, by their numbers."""
+def identify(found: AbstractSet[int], signatures: tuple[Signature, ...] = SIGNATURES) -> str | None:
+    """The first, a shell, whose patterns are all among those found, by their numbers."""
     if not found:
         return None
     numbers = count()
-    for signature in SIGNATURES:
+    for signature in signatures:
         if {next(numbers) for _ in signature.patterns} <= found:
             return signature.name
     return None

@@ -1,4 +1,4 @@
-"""Shells, package managers, build tools and privileged files in a merged file system.
+"""Shells, interpreters, package managers, build tools and privileged files in a merged file system.
 
 What counts is what could be executed: regular files with an x bit, and links that lead to one.
 Package databases, documentation and text files do not.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from webhook.image import names, tarheader
+from webhook.image import interpreters, names, tarheader
 from webhook.image.facts import By, LayerRef, Program
 from webhook.image.filesystem import Node, resolve, walk
 from webhook.image.layer import EXECUTE, text
@@ -39,6 +39,7 @@ class Tools:
     shells: tuple[Program, ...]
     package_managers: tuple[Program, ...]
     build_tools: tuple[Program, ...]
+    interpreters: tuple[Program, ...]
     setuid: tuple[Program, ...]
 
 
@@ -90,6 +91,9 @@ def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
                 ],
                 key=lambda program: program.path,
             )
+        ),
+        interpreters=tuple(
+            report(name, known, by) for name, known, by in _interpreters(survey.top, survey.names)
         ),
         setuid=tuple(
             report.privileged(path, node, what)
@@ -222,6 +226,33 @@ def _starts(top: Node, file: Node, own: str) -> bool:
         return True
     found = resolve(top, (program.interpreter or "").encode())
     return found is not None and executable(found[1])
+
+
+def _interpreters(top: Node, found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
+    """As shells; a link is one by its own name (busybox's ``awk``), or by what it leads to."""
+    files = {name.path: _interpreter_file(top, name) for name in found if name.home is None}
+    for name in found:
+        known = files[name.path] if name.home is None else _interpreter_link(top, name, files)
+        if known and not (name.path.startswith(_HOOKS) and _script(name.file)):
+            yield name, *known
+
+
+def _interpreter_file(top: Node, name: _Name) -> tuple[str, By] | None:
+    own = interpreters.interpreter(name.base)
+    if own and _starts(top, name.file, own):
+        return own, "path"
+    content = name.file.entry.language if name.file.entry else None
+    return (content, "content") if content else None
+
+
+def _interpreter_link(
+    top: Node, name: _Name, files: Mapping[bytes, tuple[str, By] | None]
+) -> tuple[str, By] | None:
+    home = files.get(name.home) if name.home is not None else None
+    own = interpreters.interpreter(name.base)
+    if own and not home and _starts(top, name.file, own):
+        return own, "link"
+    return (home[0], "link") if home else None
 
 
 def _named(survey: Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:

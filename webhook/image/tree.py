@@ -97,6 +97,7 @@ def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> File
         shells=_united(each.shells for each in tools),
         package_managers=_united(each.package_managers for each in tools),
         build_tools=_united(each.build_tools for each in tools),
+        interpreters=_united(each.interpreters for each in tools),
         setuid=_united(each.setuid for each in tools),
         unpacked=tuple(layer.unpacked for layer in layers),
         os_release=_os_release(trees.overlay, layers),

@@ -53,6 +53,8 @@ class Judgement:
     """``check: reason (until date)`` for each exception that was used."""
     unasked: tuple[str, ...] = ()
     """Checks that were not needed any more: the answer was already no."""
+    credentials: str | None = None
+    """Whose the image was read with; None: nobody's, or nobody kept account of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ def judge(
     digest: str | None,
     platform: str | None,
     findings: tuple[Finding, ...],
+    credentials: str | None = None,
     excepted: tuple[str, ...] = (),
     unasked: tuple[str, ...] = (),
 ) -> Judgement:
@@ -46,6 +47,7 @@ def judge(
         digest: what the image resolved to, where it was resolved.
         platform: which of the image's platforms this is about.
         findings: of the checks, the rules and the image itself.
+        credentials: whose the image was read with, where it wanted some.
         excepted: ``check: reason`` of each check that an exception lifted.
         unasked: checks that were not needed any more.
     """
@@ -55,6 +57,7 @@ def judge(
         image=container.image,
         digest=digest,
         platform=platform,
+        credentials=credentials,
         policy=policy.name,
         action=action,
         allowed=not any(denies(finding, action, on_unknown) for finding in findings),

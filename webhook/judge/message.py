@@ -128,7 +128,9 @@ def _remedy(finding: Finding) -> str:
 
 def _container_lines(problems: list[_Problem], several: frozenset[_Named]) -> list[str]:
     judgement = problems[0].judgement
-    lines = [f"container {clean(judgement.container, _STEP)}: {image_of(judgement)}"]
+    by = judgement.credentials
+    read = f" (read with {clean(by, _STEP)})" if by else ""
+    lines = [f"container {clean(judgement.container, _STEP)}: {image_of(judgement)}{read}"]
     for problem in problems:
         lines += _problem_lines(problem, several)
     unasked = dict.fromkeys(check for p in problems for check in p.judgement.unasked)

@@ -91,6 +91,9 @@ def read(text: str, source: str, bounds: Bounds = POLICY) -> tuple[Node, ...]:
         mark = error.problem_mark or error.context_mark
         line = f"{source}:{mark.line + 1}" if mark else source
         raise PolicyError((f"{line}: is no YAML: {error.problem}",)) from error
+    except UnicodeEncodeError as error:
+        number = text.count("\n", 0, error.start) + 1
+        raise PolicyError((f"{source}:{number}: is no UTF-8",)) from error
     except yaml.YAMLError as error:  # characters that YAML does not allow
         raise PolicyError((f"{source}: is no YAML: {str(error).splitlines()[0]}",)) from error
     return tuple(node for node in nodes if node.value is not None)

@@ -21,7 +21,9 @@ from webhook.judge.rules import Rule
 from webhook.judge.selector import LabelSelector
 from webhook.pod import Container, ContainerKind, Workload
 
-LIFTED_FOR_DEBUGGING = frozenset({"noShell", "noPackageManager", "noBuildTools", "size", "base"})
+LIFTED_FOR_DEBUGGING = frozenset(
+    {"noShell", "noPackageManager", "noBuildTools", "noInterpreter", "size", "base"}
+)
 """What ``ephemeralContainers.allow`` lifts: a debug image needs tools, but never root."""
 
 BREAK_GLASS = "slimgate.dev/break-glass"

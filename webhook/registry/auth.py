@@ -15,15 +15,26 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlencode
 
-from webhook.errors import Blocked, LimitExceeded, ServerError
+from webhook.errors import (
+    Blocked,
+    Forbidden,
+    ImageError,
+    LimitExceeded,
+    ServerError,
+    Unauthorized,
+)
+from webhook.gather.credentials import Candidate, Credentials
 from webhook.image.reference import Reference
 from webhook.limits import Deadline
+from webhook.pod import Account
 from webhook.registry.challenges import Challenge
+from webhook.registry.keychains import Keychain, Trouble
 from webhook.registry.messages import Request, Response
 from webhook.registry.transport import Transport
 
@@ -32,99 +43,180 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")
 _TOKEN_SECONDS = 60  # the specification's default
 _TOKEN_SECONDS_MOST = 24 * 3600
 _SLACK = 0.9  # of a token's life; then a new one is fetched
-_KEPT = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What is known of an account; its secrets never show in ``repr``."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    """A refresh token for the token server."""
-    registry_token: str = field(default="", repr=False)
-    """A bearer token, sent to the registry as it is."""
-
-
-class Keychain(Protocol):
-    """Where credentials come from."""
-
-    def credentials(self, reference: Reference) -> Credentials | None:
-        """The credentials for the reference's repository; None: ask as nobody.
-
-        Raises ``Unauthorized`` where there should be some that cannot be had.
-        """
+_PROOF_BYTES = 32 << 20
+"""Of all the headers that are remembered: some 10,000 of the usual length."""
+_PROOF_OVERHEAD = 512
+ACCOUNT_SECONDS = 60.0
+"""How long a header that was bought with a pod's credentials is used."""
 
 
 @dataclass(frozen=True, slots=True)
-class Anonymous:
-    """No credentials at all."""
-
-    def credentials(self, reference: Reference) -> Credentials | None:  # noqa: ARG002
-        """None."""
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """The value of an Authorization header and until when it is good."""
+class Proof:
+    """The value of an Authorization header, whose it is and until when it is good."""
 
     header: str = field(repr=False)
     until: float
+    source: str | None
+    """Of the credentials it was made from; None: of none."""
+
+
+class Proofs:
+    """Headers that were good, of all accounts together: bounded, last used last out.
+
+    Every account has its own: the key says whose a header is, and where it may go. Safe for
+    threads.
+    """
+
+    def __init__(self, capacity: int = _PROOF_BYTES) -> None:
+        """Hold headers of ``capacity`` bytes in all."""
+        self._capacity, self._size = capacity, 0
+        self._held: OrderedDict[Hashable, Proof] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Proof | None:
+        """The proof, however old."""
+        with self._lock:
+            proof = self._held.get(key)
+            if proof is not None:
+                self._held.move_to_end(key)
+            return proof
+
+    def put(self, key: Hashable, proof: Proof) -> None:
+        """Keep a proof in the place of the one before."""
+        with self._lock:
+            self._drop(key)
+            self._held[key] = proof
+            self._size += _weight(proof)
+            while self._size > self._capacity:
+                self._drop(next(iter(self._held)))
+
+    def drop(self, key: Hashable) -> None:
+        """Forget a proof that is good no more."""
+        with self._lock:
+            self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        proof = self._held.pop(key, None)
+        if proof is not None:
+            self._size -= _weight(proof)
+
+
+def _weight(proof: Proof) -> int:
+    return _PROOF_OVERHEAD + len(proof.header)
+
+
+@dataclass(slots=True)
+class Tried:
+    """What one request was tried with, for the message if nothing did."""
+
+    sources: list[str] = field(default_factory=list)
+    """Each with the status it got: ``Secret team/regcred: 401``."""
+    troubles: list[str] = field(default_factory=list)
+    error: ImageError | None = None
+    """Of the token server, which may turn credentials down as well."""
+
+    def failed(self, source: str | None, error: ImageError) -> None:
+        """Note what came of one try."""
+        self.error = error
+        if source is not None:
+            self.sources.append(f"{source} ({error.reason})")
+
+    def told(self, error: ImageError) -> ImageError:
+        """The error with what was tried in its words."""
+        parts = [f"tried {' and '.join(self.sources)}"] if self.sources else []
+        parts += self.troubles
+        return with_more(error, f" ({'; '.join(parts)})") if parts else error
+
+
+def with_more(error: ImageError, text: str) -> ImageError:
+    """The error, with more to its detail."""
+    error.detail += text
+    error.args = (error.detail,)
+    return error
 
 
 class Authenticator:
-    """Answers challenges and remembers the answers by repository; safe for threads."""
+    """Answers challenges, and remembers what was good by place and repository; safe for threads."""
 
     def __init__(
         self,
         transport: Transport,
         keychain: Keychain,
+        *,
+        account: Account | None = None,
+        proofs: Proofs | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``account`` is whose the keychain is; its proofs are kept for nobody else."""
         self._transport, self._keychain, self._clock = transport, keychain, clock
-        self._proofs: dict[str, _Proof] = {}
-        self._lock = threading.Lock()
+        self._account, self._proofs = account, proofs or Proofs()
 
-    def known(self, reference: Reference) -> str | None:
-        """The Authorization header that was good for this repository before."""
-        with self._lock:
-            proof = self._proofs.get(reference.name)
-            return proof.header if proof and proof.until > self._clock() else None
+    def known(self, reference: Reference) -> Proof | None:
+        """What was good for this repository before."""
+        proof = self._proofs.get((self._account, reference.name))
+        return proof if proof and proof.until > self._clock() else None
 
-    def answer(
-        self, reference: Reference, challenges: tuple[Challenge, ...], scheme: str,
-        deadline: Deadline,
-    ) -> str | None:  # fmt: skip
-        """A new Authorization header for the repository; None: there is none to give.
+    def remember(self, reference: Reference, proof: Proof) -> None:
+        """Use what was good for the next requests, too: an account's for a minute at most.
 
-        ``scheme`` is what the registry was spoken to by. Raises ``ImageError`` where the
-        token server does not answer, or not with a token.
+        For within that time its Secret may be taken away.
         """
-        credentials = self._keychain.credentials(reference)
+        if self._account is not None:
+            until = min(proof.until, self._clock() + ACCOUNT_SECONDS)
+            proof = replace(proof, until=until)
+        self._proofs.put((self._account, reference.name), proof)
+
+    def forget(self, reference: Reference) -> None:
+        """Use what was good no longer."""
+        self._proofs.drop((self._account, reference.name))
+
+    def proofs(
+        self, reference: Reference, challenges: tuple[Challenge, ...], scheme: str,
+        deadline: Deadline, tried: Tried,
+    ) -> Iterator[Proof]:  # fmt: skip
+        """What answers the challenges, one after another, until the caller has what it came for.
+
+        Every candidate has its turn, as a kubelet does it; only where there is none it is asked
+        as nobody. ``scheme`` is what the registry was spoken to by. Raises ``ImageError`` where
+        the token server does not answer, or not with a token.
+        """
+        some = False
+        for offer in self._keychain.candidates(reference):
+            if isinstance(offer, Trouble):
+                tried.troubles.append(offer.text)
+                continue
+            some = True
+            try:
+                proof = self._answer(reference, challenges, offer, scheme, deadline)
+            except (Unauthorized, Forbidden) as error:
+                tried.failed(offer.source, error)
+                continue
+            if proof is not None:
+                yield proof
+        proof = None if some else self._answer(reference, challenges, None, scheme, deadline)
+        if proof is not None:
+            yield proof
+
+    def _answer(
+        self, reference: Reference, challenges: tuple[Challenge, ...],
+        candidate: Candidate | None, scheme: str, deadline: Deadline,
+    ) -> Proof | None:  # fmt: skip
+        credentials = candidate.credentials if candidate else None
+        source = candidate.source if candidate else None
         for challenge in sorted(challenges, key=lambda one: one.scheme != "bearer"):
             if challenge.scheme == "bearer":
-                proof = self._bearer(reference, challenge, credentials, scheme, deadline)
-                return self._remember(reference, proof)
+                header, until = self._bearer(reference, challenge, credentials, scheme, deadline)
+                return Proof(header, until, source)
             if challenge.scheme == "basic" and credentials and credentials.username:
-                return self._remember(reference, _Proof(basic(credentials), float("inf")))
+                return Proof(basic(credentials), float("inf"), source)
         return None
-
-    def _remember(self, reference: Reference, proof: _Proof) -> str:
-        with self._lock:
-            self._proofs.pop(reference.name, None)
-            self._proofs[reference.name] = proof
-            if len(self._proofs) > _KEPT:
-                del self._proofs[next(iter(self._proofs))]
-        return proof.header
 
     def _bearer(
         self, reference: Reference, challenge: Challenge, credentials: Credentials | None,
         scheme: str, deadline: Deadline,
-    ) -> _Proof:  # fmt: skip
+    ) -> tuple[str, float]:  # fmt: skip
         if credentials and credentials.registry_token:
-            return _Proof(_bearer_header(credentials.registry_token, reference), float("inf"))
+            return _bearer_header(credentials.registry_token, reference), float("inf")
         request = _token_request(reference, challenge, credentials, scheme)
         with self._transport.send(request, deadline) as response:
             if response.status != 200:  # noqa: PLR2004
@@ -134,7 +226,7 @@ class Authenticator:
         if not isinstance(token, str):
             raise ServerError(f"{request.what}: the answer holds no token")
         until = self._clock() + _seconds(document.get("expires_in")) * _SLACK
-        return _Proof(_bearer_header(token, reference), until)
+        return _bearer_header(token, reference), until
 
 
 def basic(credentials: Credentials) -> str:

@@ -8,30 +8,60 @@ Knows the pull half of the distribution-spec. Does not know what is in a manifes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from webhook.errors import IntegrityError, Unreachable
+from webhook.errors import ImageError, ImageUnknown, IntegrityError, Unreachable
 from webhook.gather.source import Document
 from webhook.image.digest import checked, hasher, sha256
 from webhook.image.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits
-from webhook.registry.auth import Anonymous, Authenticator, Keychain
+from webhook.pod import Account
+from webhook.registry.auth import Authenticator, Proof, Proofs, Tried, with_more
 from webhook.registry.challenges import parse_challenges
 from webhook.registry.failures import NotTlsError
+from webhook.registry.keychains import Anonymous, Keychain
 from webhook.registry.messages import Request, Response
+from webhook.registry.sites import CAPABILITIES, Site, Sites, only_itself
 from webhook.registry.transport import Transport
 
 _ACCEPT = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))
-_HOSTS = {"docker.io": "registry-1.docker.io"}
-_OK, _UNAUTHORIZED = 200, 401
+_OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
+_REFUSALS = frozenset({_UNAUTHORIZED, _FORBIDDEN, 404})
+"""Of credentials; many registries deny that there is what somebody may not see."""
+_MOST_SCHEMES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What registries of different accounts may share: nobody's secrets but by whose they are."""
+
+    proofs: Proofs = field(default_factory=Proofs)
+    schemes: dict[str, str] = field(default_factory=dict)
+    """How hosts are spoken to that might be plain http."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One question, wherever it is asked."""
+
+    reference: Reference
+    path: str
+    headers: Mapping[str, str]
+    deadline: Deadline
+    method: str = "GET"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a mirror must be good for to be asked."""
+        return frozenset({"pull"}) if ":" in self.path else CAPABILITIES
 
 
 class Registry:
     """An ``ImageSource`` over any registries; safe for threads.
 
-    One keychain, one ``Registry``: tokens that were bought with somebody's credentials are
-    kept here and serve nobody else. The transport may be shared.
+    One account, one ``Registry``: tokens that were bought with somebody's credentials serve
+    nobody else. It is cheap: transport, mirrors and memory are handed from one to the other.
     """
 
     def __init__(
@@ -39,10 +69,37 @@ class Registry:
         transport: Transport,
         keychain: Keychain = Anonymous(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        sites: Sites = only_itself,
+        mirrors: Keychain = Anonymous(),  # noqa: B008 - frozen
+        account: Account | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        self._transport, self._limits = transport, limits
-        self._authenticator = Authenticator(transport, keychain)
-        self._schemes: dict[str, str] = {}
+        """Ask as the keychain's owner.
+
+        Args:
+            transport: sends requests.
+            keychain: for the registries themselves.
+            limits: of what is read.
+            sites: where a registry's images are to be had.
+            mirrors: for mirrors, by their own hosts' names: never what is a registry's.
+            account: whose the keychain is.
+            shared: what is shared with the registries of other accounts.
+        """
+        shared = shared or Shared()
+        self._transport, self._limits, self._sites = transport, limits, sites
+        self._own = Authenticator(transport, keychain, account=account, proofs=shared.proofs)
+        self._mirrors = Authenticator(transport, mirrors, account=account, proofs=shared.proofs)
+        self._schemes = shared.schemes
+
+    def credentials(self, reference: Reference) -> str | None:
+        """Whose credentials the repository wanted when it was asked last; None: nobody's."""
+        for site in self._sites(reference.registry):
+            authenticator, place = self._authenticator(site, reference)
+            proof = authenticator.known(place)
+            if proof is not None and proof.source is not None:
+                return proof.source
+        return None
 
     def resolve(self, reference: Reference, deadline: Deadline) -> Document:
         """The manifest or index ``reference`` names, by one GET.
@@ -55,14 +112,17 @@ class Registry:
         return self._manifest(reference, wanted, reference.digest, deadline)
 
     def digest(self, reference: Reference, deadline: Deadline) -> str | None:
-        """What the tag leads to, by a HEAD: Docker Hub does not count it as a pull.
+        """What the reference leads to, by a HEAD: Docker Hub does not count it as a pull.
 
         None where the registry does not say; why not, is what ``resolve`` tells. Raises as that.
         """
-        path = f"manifests/{reference.tag or 'latest'}"
-        with self._answer(reference, path, {"Accept": _ACCEPT}, deadline, "HEAD") as response:
+        wanted = reference.digest or reference.tag or "latest"
+        ask = _Ask(reference, f"manifests/{wanted}", {"Accept": _ACCEPT}, deadline, "HEAD")
+        with self._answer(ask) as response:
             response.read(0)
-        return response.headers.get("Docker-Content-Digest") if response.status == _OK else None
+        if response.status != _OK:
+            return None
+        return response.headers.get("Docker-Content-Digest", reference.digest)
 
     def document(
         self, reference: Reference, descriptor: Descriptor, deadline: Deadline
@@ -115,52 +175,97 @@ class Registry:
         self, reference: Reference, path: str, headers: Mapping[str, str], deadline: Deadline
     ) -> Response:
         """A 200 answer."""
-        response = self._answer(reference, path, headers, deadline)
+        response = self._answer(_Ask(reference, path, headers, deadline))
         if response.status != _OK:
             raise response.error()
         return response
 
-    def _answer(
-        self, reference: Reference, path: str, headers: Mapping[str, str], deadline: Deadline,
-        method: str = "GET",
-    ) -> Response:  # fmt: skip
-        """An answer. The registry's 401 is met once with what its challenge asks for.
+    def _answer(self, ask: _Ask) -> Response:
+        """The first mirror's answer that is one, else the registry's own, whatever it is."""
+        sites = [
+            site for site in self._sites(ask.reference.registry) if ask.needs <= site.capabilities
+        ]
+        if not sites:
+            needs = " and ".join(sorted(ask.needs))
+            raise Unreachable(f"{ask.reference}: hosts.toml names nobody who may {needs} it")
+        said: list[str] = []
+        for site in sites[:-1]:
+            # One that hangs leaves the others time.
+            soon = Deadline.after(ask.deadline.left() / 2, ask.deadline.clock)
+            try:
+                response = self._from(site, replace(ask, deadline=soon))
+                if response.status == _OK:
+                    return response
+                raise response.error()
+            except ImageUnknown as error:
+                if ask.deadline.over():
+                    raise
+                said.append(f"mirror {site.host}: {error.reason}")
+        if not said:
+            return self._from(sites[-1], ask)
+        try:
+            response = self._from(sites[-1], ask)
+            if response.status != _OK:
+                raise response.error()
+        except ImageError as error:
+            raise with_more(error, f" ({', '.join(said)})") from error.__cause__
+        return response
+
+    def _from(self, site: Site, ask: _Ask) -> Response:
+        """An answer of one site. Its 401 is met with what its challenge asks for.
 
         A 401 of another host, where a redirect led, is met with nothing: its challenge may
         name a realm of its own choice to send the registry's credentials to.
         """
-        known = self._authenticator.known(reference)
-        response = self._send(reference, path, headers, known, deadline, method=method)
-        if response.status == _UNAUTHORIZED and not response.elsewhere:
-            error = response.error()
-            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-            proof = self._authenticator.answer(
-                reference, challenges, response.endpoint.scheme, deadline
-            )
-            if proof is None:
-                raise error
-            response = self._send(reference, path, headers, proof, deadline, method=method)
-        return response
+        authenticator, place = self._authenticator(site, ask.reference)
+        known = authenticator.known(place)
+        response = self._send(site, ask, known)
+        if known and response.status == _FORBIDDEN and not response.elsewhere:
+            response.close()
+            authenticator.forget(place)
+            response = self._send(site, ask, None)
+        if response.status != _UNAUTHORIZED or response.elsewhere:
+            return response
+        return self._proved(site, ask, response)
 
-    def _send(
-        self, reference: Reference, path: str, headers: Mapping[str, str], proof: str | None,
-        deadline: Deadline, *, method: str,
-    ) -> Response:  # fmt: skip
-        host = _HOSTS.get(reference.registry, reference.registry)
+    def _proved(self, site: Site, ask: _Ask, response: Response) -> Response:
+        """The answer to the first proof that is good, of those that the challenge asks for."""
+        authenticator, place = self._authenticator(site, ask.reference)
+        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+        scheme = response.endpoint.scheme
+        tried = Tried()
+        error = response.error()
+        for proof in authenticator.proofs(place, challenges, scheme, ask.deadline, tried):
+            response = self._send(site, ask, proof)
+            if response.status not in _REFUSALS or response.elsewhere:
+                authenticator.remember(place, proof)
+                return response
+            tried.failed(proof.source, response.error())
+        raise tried.told(tried.error or error)
+
+    def _authenticator(self, site: Site, reference: Reference) -> tuple[Authenticator, Reference]:
+        """Who answers a site's challenges, and what for: a mirror is a registry of its own name."""
+        if not site.mirror:
+            return self._own, reference
+        return self._mirrors, replace(reference, registry=site.host)
+
+    def _send(self, site: Site, ask: _Ask, proof: Proof | None) -> Response:
+        headers = {**site.headers, **ask.headers}
         if proof:
-            headers = {**headers, "Authorization": proof}
+            headers["Authorization"] = proof.header
 
         def send(scheme: str) -> Response:
-            url = f"{scheme}://{host}/v2/{reference.repository}/{path}"
-            return self._transport.send(
-                Request(url=url, what=str(reference), method=method, headers=headers), deadline
-            )
+            url = f"{scheme}://{site.host}{site.path}/{ask.reference.repository}/{ask.path}"
+            if site.mirror:
+                url += f"?ns={ask.reference.registry}"
+            request = Request(url=url, what=str(ask.reference), method=ask.method, headers=headers)
+            return self._transport.send(request, ask.deadline)
 
-        scheme = self._schemes.get(host)
-        if scheme is None and self._transport.settings(host).plain_http:
+        scheme = site.scheme or self._schemes.get(site.host)
+        if scheme is None and self._transport.settings(site.host).plain_http:
             scheme = "http"
-        if scheme is None and self._transport.falls_back(host):
-            return self._either(host, send)
+        if scheme is None and self._transport.falls_back(site.host):
+            return self._either(site.host, send)
         return send(scheme or "https")
 
     def _either(self, host: str, send: Callable[[str], Response]) -> Response:
@@ -169,7 +274,8 @@ class Registry:
             response = send("https")
         except (NotTlsError, Unreachable):
             response = send("http")
-        self._schemes[host] = response.endpoint.scheme
+        if len(self._schemes) < _MOST_SCHEMES:
+            self._schemes[host] = response.endpoint.scheme
         return response
 
 

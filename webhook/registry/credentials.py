@@ -13,22 +13,19 @@ import base64
 import binascii
 import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from webhook.errors import Unauthorized, UsageError
+from webhook.gather.credentials import Candidate, Credentials
 from webhook.image.reference import Reference
-from webhook.registry.auth import Credentials
+from webhook.registry.keychains import CONFIGURED, Offer
+from webhook.registry.programs import ending, run
 
 _CONFIG_BYTES = 8 << 20
-_HELPER_BYTES = 64 << 10
 _HELPER_SECONDS = 10.0
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HUB = "https://index.docker.io/v1/"
@@ -97,21 +94,28 @@ class DockerConfig:
         }
         return cls(auths=auths, helpers=helpers, store=store)
 
-    def credentials(self, reference: Reference) -> Credentials | None:
-        """What the host's helper says, else what is written, else None.
+    def candidates(self, reference: Reference) -> Iterator[Offer]:
+        """What the host's helper says, else all that is written of it, longest path first.
 
         Raises:
             Unauthorized: the helper fails; asking as nobody instead would hide it.
         """
+        return (Candidate(source=CONFIGURED, credentials=found) for found in self._found(reference))
+
+    def credentials(self, reference: Reference) -> Credentials | None:
+        """The first of the candidates, None where there is none. Raises as ``candidates``."""
+        return next(self._found(reference), None)
+
+    def _found(self, reference: Reference) -> Iterator[Credentials]:
         helper = self.helpers.get(reference.registry, self.store)
         if helper:
             server = _HUB if reference.registry == "docker.io" else reference.registry
             found = ask_helper(helper, server, self.helper_seconds)
             if found:
-                return found
-        keys = (key for key in _keys(reference) if key in self.auths)
-        found = self.auths[key] if (key := next(keys, None)) else None
-        return found if found != Credentials() else None
+                yield found
+                return
+        written = (self.auths[key] for key in _keys(reference) if key in self.auths)
+        yield from (entry for entry in written if entry != Credentials())
 
 
 def ask_helper(name: str, server: str, seconds: float) -> Credentials | None:
@@ -121,7 +125,7 @@ def ask_helper(name: str, server: str, seconds: float) -> Credentials | None:
         Unauthorized: it is not there, fails, says too much, or takes longer than ``seconds``.
     """
     program = f"docker-credential-{name}"
-    status, output = _run([program, "get"], server.encode(), seconds)
+    status, output = run([program, "get"], server.encode(), seconds)
     if status == 0:
         with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
             document = json.loads(output)
@@ -132,54 +136,9 @@ def ask_helper(name: str, server: str, seconds: float) -> Credentials | None:
     elif status is not None and output.strip() == _NOT_FOUND:
         return None
     raise Unauthorized(
-        f"{program} gives no credentials for {server} ({_ending(status)}); "
+        f"{program} gives no credentials for {server} ({ending(status, 'on the PATH')}); "
         f"try it: echo {server} | {program} get"
     )
-
-
-def _run(command: list[str], text: bytes, seconds: float) -> tuple[int | None, bytes]:
-    """Exit status and output, both bounded; the status is None where the program is missing."""
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the name is checked and the user's own
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError:
-        return None, b""
-    # Its children may hold the pipe open, so the whole group has to go.
-    timer = threading.Timer(seconds, _kill, [process])
-    timer.start()
-    assert process.stdin
-    assert process.stdout
-    with process.stdout, process:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(text)
-            process.stdin.close()
-        output = process.stdout.read(_HELPER_BYTES + 1)
-        if len(output) > _HELPER_BYTES:
-            _kill(process)
-        process.wait()
-        timer.cancel()
-    return process.returncode, output
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _ending(status: int | None) -> str:
-    match status:
-        case None:
-            return "there is no such program on the PATH"
-        case 0:
-            return "its answer is not what the protocol says"
-        case int() if status < 0:
-            return "it took too long or said too much"
-    return f"exit status {status}"
 
 
 def _keys(reference: Reference) -> Iterator[str]:

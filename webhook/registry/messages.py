@@ -27,7 +27,7 @@ class Request:
     """For messages: ``registry.example/team/app:1``."""
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """``Authorization`` is dropped when a redirect leads to another host or scheme."""
+    """All but ``Accept`` are dropped when a redirect leads to another host or scheme."""
     body: bytes | None = field(default=None, repr=False)
     redirects: int = REDIRECTS
 

@@ -47,8 +47,14 @@ from webhook.registry.proxies import Proxies
 
 _PORT = re.compile(r"(?<=[^:]):[0-9]+$")
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
+_FOR_ANYBODY = frozenset({"accept"})
+"""Headers that go with a redirect to another host."""
 _HOST_CHARACTERS = 255
 _PAUSES = (0.2, 0.4)  # seconds between attempts, and up to half as much again
+
+
+Tls = tuple[tuple[str, ...], tuple[tuple[str, str | None], ...]]
+"""Files with authorities, and the certificates to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,16 @@ class HostSettings:
     plain_http: bool = False
     ca_file: str | None = None
     """PEM certificates that are trusted besides the system's."""
+    more_ca_files: tuple[str, ...] = ()
+    """Further such files."""
+    client: tuple[tuple[str, str | None], ...] = ()
+    """Certificates to show, each with the file of its key; None: the same file holds both."""
+
+    @property
+    def tls(self) -> Tls:
+        """What a TLS context is made from."""
+        files = (self.ca_file, *self.more_ca_files) if self.ca_file else self.more_ca_files
+        return files, self.client
 
 
 class Transport:
@@ -77,18 +93,18 @@ class Transport:
         """``hosts`` by name (and port, where it is not the usual one), ``default`` for others.
 
         ``loopback_http`` lets plain http through to hosts that say themselves that they are
-        this machine. Raises ``UsageError`` for a ``ca_file`` that holds no certificates.
+        this machine. Raises ``UsageError`` for a file that holds no certificates.
         """
         self._hosts = {host.lower(): settings for host, settings in (hosts or {}).items()}
         self._default = default
         self._addresses, self._proxies = addresses, proxies
         self._loopback_http, self._sleep = loopback_http, sleep
         self._pool = Pool(Dialler(addresses, resolve))
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._lock = threading.Lock()
         for settings in (default, *self._hosts.values()):
-            if settings.ca_file is not None:
-                self._contexts[settings.ca_file] = _context(settings.ca_file)
+            if settings.tls != HostSettings().tls and settings.tls not in self._contexts:
+                self._contexts[settings.tls] = _context(settings.tls)
 
     def settings(self, host: str) -> HostSettings:
         """How ``host`` (``registry.example``, ``localhost:5000``) is spoken to."""
@@ -151,7 +167,8 @@ class Transport:
             raise ServerError(f"{request.what}: redirected to what is no URL") from error
         if self._endpoint(url, request.what) == self._endpoint(request.url, request.what):
             return replace(request, url=url)
-        kept = {k: v for k, v in request.headers.items() if k.lower() != "authorization"}
+        # What was meant for the one host, credentials above all, is for no other.
+        kept = {k: v for k, v in request.headers.items() if k.lower() in _FOR_ANYBODY}
         return replace(request, url=url, headers=kept)
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
@@ -232,11 +249,11 @@ class Transport:
     def _tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
         if endpoint.scheme != "https":
             return None
-        ca_file = self._settings(endpoint).ca_file
+        tls = self._settings(endpoint).tls
         with self._lock:
-            if ca_file not in self._contexts:
-                self._contexts[ca_file] = _context(ca_file)
-            return self._contexts[ca_file]
+            if tls not in self._contexts:
+                self._contexts[tls] = _context(tls)
+            return self._contexts[tls]
 
 
 def _parsed(text: str, what: str) -> Url:
@@ -267,12 +284,18 @@ def _headers(request: Request, endpoint: Endpoint) -> Mapping[str, str]:
     return headers
 
 
-def _context(ca_file: str | None) -> ssl.SSLContext:
+def _context(tls: Tls) -> ssl.SSLContext:
+    authorities, client = tls
     context = ssl.create_default_context()
     context.sslsocket_class = TlsSocket
-    if ca_file is not None:
+    for file in authorities:
         try:
-            context.load_verify_locations(cafile=ca_file)
+            context.load_verify_locations(cafile=file)
         except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"{ca_file} holds no certificates in PEM form") from error
+            raise UsageError(f"{file} holds no certificates in PEM form") from error
+    for certificate, key in client:
+        try:
+            context.load_cert_chain(certificate, key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{certificate} holds no certificate with its key") from error
     return context

@@ -107,6 +107,7 @@ def _programs(facts: ImageFacts) -> Iterator[Line]:
         "shells": files.shells,
         "package managers": files.package_managers,
         "build tools": files.build_tools,
+        "interpreters": files.interpreters,
         "setuid": files.setuid,
     }
     yield Line()

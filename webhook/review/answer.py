@@ -220,7 +220,17 @@ def _annotations(decision: Decision, outcome: Outcome) -> dict[str, str]:
         "would-deny": _list(would),
         "break-glass": decision.break_glass,
         "advisory": _by_tag(judgements),
+        "credentials": _credentials(judgements),
     }
+
+
+def _credentials(judgements: Sequence[Judgement]) -> str:
+    """Whose credentials private images were read with: the pod's own, or what nodes have."""
+    return "; ".join(
+        dict.fromkeys(
+            f"{j.image} was read with {j.credentials}" for j in judgements if j.credentials
+        )
+    )
 
 
 def _by_tag(judgements: Sequence[Judgement]) -> str:

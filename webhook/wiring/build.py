@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from webhook.evaluate import evaluate
+from webhook.gather.credentials import PodCredentials
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.source import Images
@@ -29,6 +30,8 @@ _CONFIG_BYTES = 128 * MIB
 _LAYER_BYTES = 256 * MIB
 """Of layers, and of merged file systems, that are remembered."""
 _FAILURE_SECONDS = 5.0
+_PROOF_SECONDS = 300.0
+"""How long an account that was shown an image is told of it without asking the registry."""
 _OPENING_IN_ALL = 128
 """Threads for manifests and configs, of all registries together: they mostly wait."""
 _OPENING_SPARE = 384
@@ -60,6 +63,7 @@ def build(
     observe: Observe = lambda _layer, _count: None,
     *,
     second_core: bool = False,
+    pods: PodCredentials | None = None,
 ) -> Wired:
     """Everything that reads images; to be closed, and built in the process that uses it.
 
@@ -67,8 +71,10 @@ def build(
         settings: what slimgate was told.
         observe: told the compressed bytes of each chunk of a layer that is read.
         second_core: whether reading may take another core, where there is one.
+        pods: who knows the credentials of pods; then each is told only what it may read. None:
+            all ask as one.
     """
-    sources = Sources(settings)
+    sources = Sources(settings, pods)
     opening = Lanes(settings.opening_threads, _OPENING_IN_ALL, spare=_OPENING_SPARE, name="opening")
     reading = Lanes(settings.reading_threads, 2 * settings.reading_threads, name="reading")
     images = Gatherer(
@@ -83,6 +89,7 @@ def build(
         waiters=settings.waiters,
         observe=observe,
         second_core=second_core and len(os.sched_getaffinity(0)) > 1,
+        on_behalf=None if pods is None else sources.on_behalf,
     )
     return Wired(
         sources=sources,
@@ -98,6 +105,9 @@ def _caches(settings: Settings) -> Caches:
     return Caches(
         tags=Memory(
             capacity=_CONFIG_BYTES, clock=clock, seconds=settings.tag_seconds, weigh=of_gathered
+        ),
+        proofs=Memory(
+            capacity=_CONFIG_BYTES, clock=clock, seconds=_PROOF_SECONDS, weigh=of_gathered
         ),
         images=Memory(capacity=_CONFIG_BYTES, clock=clock, weigh=of_gathered),
         partial=Memory(

@@ -14,10 +14,15 @@ from typing import Protocol
 from webhook.cluster.link import Question, ask
 from webhook.cluster.state import NamespaceState, Snapshot, SnapshotFile
 from webhook.errors import StateUnknown
+from webhook.gather.credentials import Candidates, candidates_of, question_of
+from webhook.image.reference import Reference
 from webhook.judge.policy import Namespace, Policy
 from webhook.judge.state import PolicyState, policy_of
+from webhook.pod import Account
 from webhook.wiring.documents import NAME_LABEL, Namespaces
 
+_SECRETS = 5.0
+"""Seconds for a pod's credentials: some Secrets, one after the other."""
 _ASKING = 2.0
 """Seconds for a namespace that is not in the snapshot yet."""
 
@@ -104,6 +109,17 @@ class InCluster:
         labels = {**found.labels, NAME_LABEL: name}
         metadata = {"name": name, "labels": labels, "annotations": found.annotations}
         return Namespace(name=name, labels=labels, document={"metadata": metadata})
+
+    def credentials(self, account: Account, reference: Reference) -> Candidates:
+        """As ``PodCredentials``: the controller reads the secrets, this process cannot."""
+        question = Question(credentials=question_of(account, reference)["credentials"])
+        try:
+            reply = ask(self._folder, question, _SECRETS)
+            return candidates_of(reply.credentials or {})
+        except StateUnknown as error:
+            return Candidates(problems=(str(error),))
+        except (KeyError, TypeError, AttributeError):
+            return Candidates(problems=("the controller's answer makes no sense",))
 
     def _live(self, name: str) -> NamespaceState:
         reply = ask(self._folder, Question(namespace=name), _ASKING)

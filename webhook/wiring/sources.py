@@ -9,23 +9,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from webhook.errors import ImageError
-from webhook.gather.source import Document, ImageSource
+from webhook.gather.credentials import PodCredentials
+from webhook.gather.source import AccountSource, Document, ImageSource
 from webhook.image.manifest import Descriptor
 from webhook.image.reference import Reference
 from webhook.limits import Deadline
+from webhook.pod import Account
 from webhook.registry.archive import is_archive, open_archive
 from webhook.settings import Settings
+
+if TYPE_CHECKING:
+    from webhook.wiring.registries import Registries
 
 
 class Sources:
     """An ``ImageSource``. Safe for threads once the archives are opened."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, pods: PodCredentials | None = None) -> None:
+        """``pods`` knows the credentials of pods, where it matters whose image it is."""
+        self._settings, self._pods = settings, pods
         self._archives: dict[Reference, ImageSource] = {}
-        self._registries: ImageSource | None = None
+        self._registries: Registries | None = None
         self._closing = ExitStack()
         self._lock = Lock()
 
@@ -82,8 +89,8 @@ class Sources:
             if self._registries is None:
                 from webhook.wiring.registries import registries  # noqa: PLC0415 - 150 ms
 
-                self._registries, transport = registries(self._settings)
-                self._closing.callback(transport.close)
+                self._registries = registries(self._settings, self._pods)
+                self._closing.callback(self._registries.transport.close)
 
     def close(self) -> None:
         """Close the connections to registries."""
@@ -93,6 +100,13 @@ class Sources:
         archive = self._archives.get(reference)
         if archive is not None:
             return archive
+        return self._connected().everybody()
+
+    def on_behalf(self, account: Account) -> AccountSource:
+        """The registries as one account sees them."""
+        return self._connected().of(account)
+
+    def _connected(self) -> Registries:
         self.connect()
         assert self._registries is not None
         return self._registries

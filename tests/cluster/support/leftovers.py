@@ -61,8 +61,9 @@ def clear(folder: Path | None = None) -> None:
     for place in folders:
         _unmount(place)
     for bridge in _bridges():
-        for port in (bridge / "brif").iterdir():
-            _run("ip", "link", "delete", port.name)
+        for port in list((bridge / "brif").iterdir()):
+            # One whose namespace has just ended is going of itself.
+            subprocess.run(["ip", "link", "delete", port.name], capture_output=True, check=False)
         _run("ip", "link", "delete", bridge.name)
     for group in sorted(_cgroups(), key=lambda path: -len(path.parts)):
         group.rmdir()

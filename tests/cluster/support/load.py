@@ -22,6 +22,7 @@ from typing import Any
 
 CREATED, FORBIDDEN = 201, 403
 DENIED = b'admission webhook \\"pods.slimgate.dev\\" denied the request'
+_DYING = 0.25
 _CLIENTS = 24
 """Connections: enough for the rate where answers take a third of a second."""
 
@@ -48,6 +49,8 @@ class Asked:
 class Load:
     """What came of it; filled while it runs."""
 
+    started: float
+    """On the monotonic clock."""
     asked: list[Asked] = field(default_factory=list)
     late: int = 0
     """Pods that no client was free for in time: the rate was not held."""
@@ -61,6 +64,14 @@ class Load:
     def wrong(self) -> list[Asked]:
         """A good pod that slimgate denied, or a bad one that was let in."""
         return [one for one in self.asked if one.said == "wrong"]
+
+    def cut_off(self, moment: float) -> list[Asked]:
+        """What was being asked, and not answered yet, at a moment of the monotonic clock.
+
+        A process that is killed takes a moment to go: what reaches it then is lost, too.
+        """
+        at = moment - self.started
+        return [one for one in self.asked if one.at <= at + _DYING and one.at + one.seconds >= at]
 
     def summary(self) -> str:
         """``1000 asked, 0 failed, 0 wrong; p50 9 ms, p99 41 ms``."""
@@ -101,15 +112,13 @@ def load(
         namespace: where.
         rate: pods a second, by the clock, however long the answers take.
     """
-    done = Load()
     jobs: queue.Queue[bool | None] = queue.Queue(maxsize=_CLIENTS * 4)
     started = time.monotonic()
+    done = Load(started)
     ask = _asker(url.removeprefix("https://"), token, trust, namespace, {True: good, False: bad})
-    clients = [
-        threading.Thread(target=_client, args=(jobs, ask, started, done)) for _ in range(_CLIENTS)
-    ]
+    clients = [threading.Thread(target=_client, args=(jobs, ask, done)) for _ in range(_CLIENTS)]
     stop = threading.Event()
-    clock = threading.Thread(target=_schedule, args=(jobs, rate, started, stop, done))
+    clock = threading.Thread(target=_schedule, args=(jobs, rate, stop, done))
     for thread in (*clients, clock):
         thread.start()
     try:
@@ -126,12 +135,11 @@ def load(
 def _schedule(
     jobs: queue.Queue[bool | None],
     rate: float,
-    started: float,
     stop: threading.Event,
     done: Load,
 ) -> None:
     for number in itertools.count():
-        due = started + number / rate
+        due = done.started + number / rate
         if stop.wait(max(0.0, due - time.monotonic())):
             return
         try:
@@ -140,15 +148,13 @@ def _schedule(
             done.late += 1
 
 
-def _client(
-    jobs: queue.Queue[bool | None], ask: Callable[..., Any], started: float, done: Load
-) -> None:
+def _client(jobs: queue.Queue[bool | None], ask: Callable[..., Any], done: Load) -> None:
     connection = None
     while (good := jobs.get()) is not None:
         begun = time.monotonic()
         connection, status, said = ask(connection, good=good)
         now = time.monotonic()
-        done.asked.append(Asked(begun - started, now - begun, good, status, said))
+        done.asked.append(Asked(begun - done.started, now - begun, good, status, said))
     if connection is not None:
         connection.close()
 

@@ -1,0 +1,60 @@
+"""CI's share of the fuzzing: every committed input, and some seconds of new ones a target.
+
+SLIMGATE_FUZZ_SECONDS says how many (10); 0 leaves the fuzzer out. It works in ``.fuzz`` of the
+current folder, which a run in CI finds empty.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import seeds, targets
+
+ROOT = Path(__file__).parents[2]
+SECONDS = int(os.environ.get("SLIMGATE_FUZZ_SECONDS", "10"))
+LEAST_RUNS = 50
+"""Of ten seconds, on a machine that does something else: fewer would be no fuzzing."""
+
+
+@pytest.mark.parametrize("name", targets.NAMES)
+def test_committed_inputs(name: str) -> None:
+    """Seeds, and what showed a fault once: needs no fuzzer."""
+    check = import_module(f"tests.fuzz.targets.{name}").check
+    paths = seeds.inputs(name)
+    assert len(paths) >= 8
+    for path in paths:
+        check(path.read_bytes())
+
+
+def test_the_seeds_are_what_the_code_makes() -> None:
+    """``python -m tests.fuzz.seeds`` was run; nothing else lies there."""
+    there = {path: path.read_bytes() for path in seeds.SEEDS.rglob("*") if path.is_file()}
+
+    assert there == seeds.made()
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not made for this Python")
+@pytest.mark.skipif(SECONDS == 0, reason="SLIMGATE_FUZZ_SECONDS is 0")
+@pytest.mark.parametrize("name", targets.NAMES)
+def test_some_seconds_of_new_inputs(name: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.run", name, "--seconds", str(SECONDS)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=SECONDS + 120,
+        check=False,
+    )
+    failed = [path.read_bytes() for path in (tmp_path / ".fuzz" / "failed" / name).iterdir()]
+
+    assert (run.returncode, failed) == (0, []), run.stderr.decode(errors="replace")[-4000:]
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert figures["runs"] >= LEAST_RUNS * SECONDS / 10
