@@ -14,7 +14,7 @@ from tests.cluster.support.processes import eventually
 from webhook.cluster import namespaces, nodes, policies, state
 from webhook.cluster.api import connect
 from webhook.cluster.controller import Controller, Duties
-from webhook.cluster.link import Question, Reply, ask
+from webhook.cluster.link import Question, ask
 
 NOTHING = '{"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": []}'
 
@@ -47,7 +47,6 @@ def controlling(server, folder):
         duties,
         CollectorRegistry(),
         lambda word, text: said.append((word, text)),
-        credentials=lambda _question: Reply(),
     )
     thread = threading.Thread(target=one.run, args=(stop,))
     thread.start()

@@ -17,8 +17,6 @@ from webhook.cluster import link
 from webhook.cluster.link import (
     MAX_QUESTION,
     Answering,
-    Candidate,
-    CredentialsQuestion,
     Question,
     Reply,
     ask,
@@ -85,15 +83,8 @@ def test_a_question_has_its_answer(tmp_path):
 
 
 def test_credentials_come_whole(tmp_path):
-    question = Question(
-        credentials=CredentialsQuestion(
-            namespace="team", service_account="default", pull_secrets=("a",), image="r.example/x"
-        )
-    )
-    reply = Reply(
-        candidates=(Candidate(source="Secret team/a", username="u", password="p"),),
-        problems=("Secret team/b: there is none",),
-    )
+    question = Question(credentials={"image": "r.example/x", "pull_secrets": ["a"]})
+    reply = Reply(credentials={"candidates": [{"source": "Secret team/a", "password": "p"}]})
     with answering(tmp_path, lambda asked: reply if asked == question else Reply(error="no")):
         assert ask(tmp_path, question, 5) == reply
 
@@ -101,12 +92,12 @@ def test_credentials_come_whole(tmp_path):
 def test_many_ask_at_once(tmp_path):
     def answer(question):
         time.sleep(0.01)
-        return Reply(problems=(question.namespace,))
+        return Reply(error=question.namespace)
 
     with answering(tmp_path, answer), ThreadPoolExecutor(32) as pool:
         names = [f"n{number}" for number in range(200)]
         replies = pool.map(lambda name: ask(tmp_path, Question(namespace=name), 10), names)
-        assert [one.problems for one in replies] == [(name,) for name in names]
+        assert [one.error for one in replies] == names
 
 
 def test_without_a_controller_it_is_unknown_at_once(tmp_path):
@@ -127,8 +118,8 @@ def test_what_a_killed_controller_left_is_no_controller(tmp_path):
 
 def test_a_controller_that_begins_anew_between_questions_answers_the_next(tmp_path):
     for number in range(3):
-        with answering(tmp_path, lambda _question, n=number: Reply(problems=(str(n),))):
-            assert ask(tmp_path, Question(namespace="team"), 5).problems == (str(number),)
+        with answering(tmp_path, lambda _question, n=number: Reply(error=str(n))):
+            assert ask(tmp_path, Question(namespace="team"), 5).error == str(number)
 
 
 def test_a_controller_that_hangs_is_waited_for_no_longer_than_said(tmp_path):
