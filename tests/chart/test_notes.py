@@ -84,7 +84,6 @@ def test_every_alert_has_a_runbook(rendered):
         assert one["labels"]["severity"] in {"warning", "critical"}
 
 
-@pytest.mark.xfail(reason="the controller's metrics are another branch's", strict=True)
 def test_every_metric_of_an_alert_is_exposed(rendered):
     """An alert on a name that nobody exposes never fires."""
     objects = rendered(monitoring={"prometheusRule": {"enabled": True}})
