@@ -64,6 +64,8 @@ class Duties:
     certificates: Literal["self", "external"] = "self"
     failure_policy: FailurePolicy = "Auto"
     audit_only: bool = False
+    break_glass: bool = False
+    """Whether the process that answers enforces nothing anywhere: told of here."""
     probe_namespace: str = "default"
     ca: timedelta = timedelta(days=365)
     leaf: timedelta = timedelta(days=30)
@@ -132,6 +134,7 @@ class Controller:
     def run(self, stop: threading.Event) -> None:
         """Do it all until ``stop``; then give the Lease up, so that another leads at once."""
         instruments = ClusterInstruments(self.registry)
+        instruments.glass_broken(self.duties.break_glass)
         certificates = Instruments(self.registry)
         objects = Objects(self.api)
         watches = self._watches(instruments)
@@ -311,7 +314,9 @@ class Controller:
         self, objects: Objects, watches: _Watches, leader: Leader, instruments: Instruments
     ) -> Steps:
         events = Events(objects, self.duties.identity, self.report)
-        status, glass = PolicyStatus(objects, events), BrokenGlass(events)
+        status = PolicyStatus(objects, events)
+        everywhere = self.duties.namespace if self.duties.break_glass else None
+        glass = BrokenGlass(events, everywhere=everywhere)
 
         def step() -> None:
             if leader.leading:
