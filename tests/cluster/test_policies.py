@@ -115,6 +115,36 @@ def test_a_broken_version_is_told_of_once_and_a_namesakes_too():
     assert [one["involvedObject"]["uid"] for one in objects.created] == ["1", "2"]
 
 
+def test_a_namesake_of_one_that_was_written_just_now_is_written_too():
+    """Deleted and made anew before the watch brought what was written: nothing stands there."""
+    objects = Recorded()
+    status = writer(objects)
+    for uid in "12":
+        status.write({"p": Held(state=GOOD, uid=uid, status={})})
+    assert len(objects.patched) == 2
+
+
+def test_a_broken_version_is_told_of_though_its_status_is_refused():
+    """422: it stands there from before the schema was what it is. Told once, tried again."""
+    objects = Recorded({"p": 422})
+    status = writer(objects)
+    for _ in range(2):
+        with pytest.raises(ApiRefused):
+            status.write({"p": Held(state=BAD, uid="1", status={})})
+    assert len(objects.patched) == 2
+    assert len(objects.created) == 1
+
+
+def test_while_the_server_is_away_no_event_is_taken_for_told():
+    objects = Recorded({"p": 0})
+    status = writer(objects)
+    with pytest.raises(ApiRefused):
+        status.write({"p": Held(state=BAD, uid="1", status={})})
+    objects.refusals.clear()
+    status.write({"p": Held(state=BAD, uid="1", status={})})
+    assert len(objects.created) == 1
+
+
 def test_an_event_has_a_name_that_the_api_takes():
     objects = Recorded()
     events = Events(objects, "here", lambda _word, _text: None, lambda: NOW)

@@ -57,6 +57,11 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 )
 @option("--audit-only", is_flag=True, help="slimgate refuses nothing: failurePolicy stays Ignore.")
 @option(
+    "--break-glass",
+    is_flag=True,
+    help="As serve has it: tell of it by an event and in metrics, for as long as it lasts.",
+)
+@option(
     "--probe-namespace",
     default="default",
     show_default=True,
@@ -89,6 +94,7 @@ def command(
     certificates: Literal["self", "external"],
     failure_policy: FailurePolicy,
     audit_only: bool,
+    break_glass: bool,
     probe_namespace: str,
     pull_secrets: Literal["read", "none"],
     ca_days: int,
@@ -120,6 +126,7 @@ def command(
         certificates=certificates,
         failure_policy=failure_policy,
         audit_only=audit_only,
+        break_glass=break_glass,
         probe_namespace=probe_namespace,
         ca=timedelta(days=ca_days),
         leaf=timedelta(days=leaf_days),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
 from kubernetes import client, config
 from kubernetes.dynamic import DynamicClient
 
 from webhook.errors import UsageError
+
+_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+"""What the client meets in a kubeconfig that is YAML, and no more."""
 
 
 def configured(kubeconfig: Path | None) -> client.Configuration:
@@ -22,7 +26,7 @@ def configured(kubeconfig: Path | None) -> client.Configuration:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, *_NONSENSE) as error:
         hint = "" if kubeconfig else " (outside a cluster, name a --kubeconfig)"
         raise UsageError(f"{kubeconfig or 'the ServiceAccount'}: {error}{hint}") from error
     settings.retries = False

@@ -64,6 +64,8 @@ class Duties:
     certificates: Literal["self", "external"] = "self"
     failure_policy: FailurePolicy = "Auto"
     audit_only: bool = False
+    break_glass: bool = False
+    """Whether the process that answers enforces nothing anywhere: told of here."""
     probe_namespace: str = "default"
     ca: timedelta = timedelta(days=365)
     leaf: timedelta = timedelta(days=30)
@@ -114,7 +116,7 @@ class _Watches:
 
 @dataclass(slots=True)
 class Controller:
-    """One replica's controller, once the API server has been reached."""
+    """One replica's controller; whether the API server is there, its parts find out."""
 
     api: DynamicClient
     duties: Duties
@@ -132,6 +134,7 @@ class Controller:
     def run(self, stop: threading.Event) -> None:
         """Do it all until ``stop``; then give the Lease up, so that another leads at once."""
         instruments = ClusterInstruments(self.registry)
+        instruments.glass_broken(self.duties.break_glass)
         certificates = Instruments(self.registry)
         objects = Objects(self.api)
         watches = self._watches(instruments)
@@ -143,8 +146,8 @@ class Controller:
             self.duties.identity,
             report=self.report,
         )
-        self._parts = {f"watch-{name}": one for name, one in watches.all.items()}
-        self._parts |= {
+        parts: dict[str, _Part] = {f"watch-{name}": one for name, one in watches.all.items()}
+        parts |= {
             "lease": leader,
             "leader": self._leading(leader, certificates),
             "status": self._reporting(objects, watches, leader, certificates),
@@ -153,19 +156,23 @@ class Controller:
             ),
         }
         if self.duties.certificates == "self":
-            self._parts["installer"] = self._installing(certificates)
+            parts["installer"] = self._installing(certificates)
         link = Answering(
             self.duties.folder, lambda question: self._answer(objects, question), self.report
         )
         self._link = link
-        for name, part in self._parts.items():
-            thread = threading.Thread(target=self._live, args=(name, part, stop), name=name)
-            thread.daemon = True
-            self._threads[name] = thread
+        threads = {
+            name: threading.Thread(
+                target=self._live, args=(name, part, stop), name=name, daemon=True
+            )
+            for name, part in parts.items()
+        }
+        for thread in threads.values():
             thread.start()
+        self._threads, self._parts = threads, parts  # whole: probes ask meanwhile
         stop.wait()
         link.close()
-        self._threads["lease"].join(_RELEASED)
+        threads["lease"].join(_RELEASED)
 
     def dead(self) -> str | None:
         """What of it does not live any more; None: all is well.
@@ -175,8 +182,7 @@ class Controller:
         if self._link is not None and not self._link.alive():
             return "link is dead"
         for name, part in self._parts.items():
-            thread = self._threads.get(name)
-            if thread is not None and not (thread.is_alive() and part.alive()):
+            if not (self._threads[name].is_alive() and part.alive()):
                 return f"{name} is dead"
         watches = {n: p for n, p in self._parts.items() if isinstance(p, Watch)}
         silent = {name: one.silent() for name, one in watches.items()}
@@ -311,7 +317,9 @@ class Controller:
         self, objects: Objects, watches: _Watches, leader: Leader, instruments: Instruments
     ) -> Steps:
         events = Events(objects, self.duties.identity, self.report)
-        status, glass = PolicyStatus(objects, events), BrokenGlass(events)
+        status = PolicyStatus(objects, events)
+        everywhere = self.duties.namespace if self.duties.break_glass else None
+        glass = BrokenGlass(events, everywhere=everywhere)
 
         def step() -> None:
             if leader.leading:

@@ -38,11 +38,20 @@ class ClusterInstruments:
             ("policy",),
             registry=registry,
         )
+        self._release_glass = Gauge(
+            "slimgate_break_glass_release",
+            "1 where nothing is enforced anywhere, by the release's own setting.",
+            registry=registry,
+        )
         self._glass = Gauge(
             "slimgate_break_glass_namespaces",
             "Namespaces where nothing is enforced, by their label.",
             registry=registry,
         )
+
+    def glass_broken(self, everywhere: bool) -> None:  # noqa: FBT001 - it is the value
+        """Whether the operator switched enforcement off for all."""
+        self._release_glass.set(everywhere)
 
     def ages(self, silent: Mapping[str, Callable[[], float]]) -> None:
         """Show how long each has been silent, whenever asked."""

@@ -12,6 +12,14 @@ from webhook.cluster.state import NamespaceState
 from webhook.judge.policy import breaks_glass
 
 PATH = "/api/v1/namespaces"
+_HERE = (
+    "slimgate enforces nothing here while the label slimgate.dev/break-glass is true; take it "
+    "away when the emergency is over"
+)
+_ALL = (
+    "slimgate enforces nothing in any namespace, since it was installed with breakGlass: true; "
+    "set that to false when the emergency is over"
+)
 _AGAIN = 3600.0
 """Seconds after which a broken glass is told of again."""
 
@@ -38,13 +46,24 @@ def read(objects: Objects, name: str) -> NamespaceState | None:
 class BrokenGlass:
     """Tells of every namespace where nothing is enforced, for as long as that lasts."""
 
-    def __init__(self, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
-        self._events, self._clock = events, clock
+    def __init__(
+        self,
+        events: Events,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        everywhere: str | None = None,
+    ) -> None:
+        """``everywhere``: slimgate's own namespace, where the operator broke it for all."""
+        self._events, self._clock, self._everywhere = events, clock, everywhere
         self._told: dict[str, float] = {}
 
     def tell(self, held: Mapping[str, HeldNamespace]) -> None:
         """An event for each that is new, and again every hour."""
-        broken = {n: one for n, one in held.items() if breaks_glass(one.state.labels)}
+        broken = {
+            name: one
+            for name, one in held.items()
+            if name == self._everywhere or breaks_glass(one.state.labels)
+        }
         now = self._clock()
         self._told = {name: at for name, at in self._told.items() if name in broken}
         for name, one in broken.items():
@@ -52,10 +71,7 @@ class BrokenGlass:
                 self._told[name] = now
                 subject = Subject(api_version="v1", kind="Namespace", name=name, uid=one.uid)
                 self._events.warn(
-                    subject,
-                    "BreakGlass",
-                    "slimgate enforces nothing here while the label slimgate.dev/break-glass is "
-                    "true; take it away when the emergency is over",
+                    subject, "BreakGlass", _ALL if name == self._everywhere else _HERE
                 )
 
 

@@ -52,8 +52,8 @@ class PolicyStatus:
     ) -> None:
         self._objects, self._events, self._now = objects, events, now
         self._told: dict[str, tuple[str, int]] = {}
-        self._written: dict[str, tuple[Mapping[str, Any], PolicyState]] = {}
-        """What stood there before it was written, and of which state it says something."""
+        self._written: dict[str, Held] = {}
+        """Of what was written: as it was seen before."""
 
     def write(self, held: Mapping[str, Held]) -> None:
         """Bring every status up to date.
@@ -79,15 +79,21 @@ class PolicyStatus:
         if wanted == one.status:
             self._written.pop(name, None)
             return
-        if self._written.get(name) == (one.status, one.state):
+        if self._written.get(name) == one:
             return  # written; the watch has not brought it yet
         try:
             self._objects.merge(f"{PATH}/{name}/status", {"status": wanted})
         except ApiRefused as error:
-            if error.status != NOT_FOUND:  # deleted just now
-                raise
-            return
-        self._written[name] = (one.status, one.state)
+            if error.status == NOT_FOUND:  # deleted just now
+                return
+            if error.status:
+                self._tell(name, one)
+            raise
+        self._written[name] = one
+        self._tell(name, one)
+
+    def _tell(self, name: str, one: Held) -> None:
+        """An event, once for each broken version, whether or not its status can be written."""
         told = (one.uid, one.state.generation)
         if one.state.problems and self._told.get(name) != told:
             self._told[name] = told

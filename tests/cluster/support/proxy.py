@@ -1,4 +1,4 @@
-"""A TCP proxy that stops forwarding when told to, and closes nothing: a dead line."""
+"""A TCP proxy that can be cut, or stop forwarding and close nothing: a dead line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self._dead: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
+        self._cut = False
         self._every: list[socket.socket] = [self._listener]
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -26,6 +27,17 @@ class Proxy:
         frozen = set(self._open) - self._dead
         self._dead |= frozen
         return len(frozen)
+
+    def cut(self) -> None:
+        """Close what is connected now, and whatever comes until ``mend``."""
+        self._cut = True
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        """Forward again."""
+        self._cut = False
 
     def close(self) -> None:
         """End all of it."""
@@ -43,6 +55,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._cut:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:  # nobody is there: nor is the proxy
