@@ -92,3 +92,17 @@ def test_every_metric_of_an_alert_is_exposed(rendered):
     sources = "".join(path.read_text() for path in (ROOT / "webhook").rglob("*.py"))
     exposed = set(re.findall(r'"(slimgate_\w+)"', sources))
     assert {re.sub("_(total|bucket)$", "", name) for name in named} <= exposed
+
+
+@pytest.mark.parametrize(
+    ("certificates", "hours"),
+    [({}, 72), ({"self": {"leafDays": 7}}, 28), ({"self": {"caDays": 2}}, 8)],
+    ids=["default", "leaf", "ca"],
+)
+def test_no_alert_of_a_certificate_whose_time_has_not_come(rendered, certificates, hours):
+    """One is replaced when a third of its life is left: no alarm before half of that is gone."""
+    objects = rendered(certificates=certificates, monitoring={"prometheusRule": {"enabled": True}})
+    (group,) = objects["PrometheusRule", "slimgate"]["spec"]["groups"]
+    (alert,) = [r for r in group["rules"] if r["alert"] == "SlimgateCertificateExpires"]
+    assert alert["expr"].endswith(f"- time() < {hours} * 3600")
+    assert f"less than {hours} hours" in alert["annotations"]["summary"]

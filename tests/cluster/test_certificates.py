@@ -350,6 +350,23 @@ def test_one_leads_and_another_takes_over(guard, tmp_path):
     assert (True, True) not in taken
 
 
+def test_only_the_leader_tells_when_certificates_end():
+    """What another has replaced since would alarm for ever."""
+    registry = CollectorRegistry()
+    instruments = Instruments(registry)
+    instruments.leads(leading=True)
+    instruments.expires("leaf", datetime.fromtimestamp(1.8e9, UTC))
+
+    def told():
+        name = "slimgate_certificate_expiry_timestamp_seconds"
+        return registry.get_sample_value(name, {"certificate": "leaf"})
+
+    assert told() == 1.8e9
+    leader_step(None, None, None, lambda: False, instruments)
+    assert told() is None
+    assert registry.get_sample_value("slimgate_leader") == 0
+
+
 def test_two_that_both_think_they_lead_do_no_harm(guard, tmp_path):
     one, port = guard
     pair = [Replica(one, tmp_path / name, name, port=port) for name in "ab"]
