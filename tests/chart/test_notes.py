@@ -89,9 +89,21 @@ def test_every_metric_of_an_alert_is_exposed(rendered):
     objects = rendered(monitoring={"prometheusRule": {"enabled": True}})
     (group,) = objects["PrometheusRule", "slimgate"]["spec"]["groups"]
     named = {name for rule in group["rules"] for name in re.findall(r"slimgate_\w+", rule["expr"])}
+    assert {re.sub("_(total|bucket)$", "", name) for name in named} <= exposed()
+
+
+def test_every_metric_is_explained():
+    """In the page that says what to do when one is not as it should be."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    table = text.partition("## Metrics")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`(slimgate_\w+)`", table))
+    assert {name.removesuffix("_total") for name in told} == exposed()
+
+
+def exposed():
+    """The names of all metrics, as the sources have them."""
     sources = "".join(path.read_text() for path in (ROOT / "webhook").rglob("*.py"))
-    exposed = set(re.findall(r'"(slimgate_\w+)"', sources))
-    assert {re.sub("_(total|bucket)$", "", name) for name in named} <= exposed
+    return set(re.findall(r'"(slimgate_\w+)"', sources))
 
 
 @pytest.mark.parametrize(

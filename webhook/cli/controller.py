@@ -38,7 +38,7 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     "--name",
     default="slimgate",
     show_default=True,
-    help="The release's full name: its Lease's and Service's; its Secrets are NAME-ca and NAME-tls.",
+    help="The release's full name: of its Lease and Service, and in NAME-ca and NAME-tls.",
 )
 @option("--namespace", help="Where slimgate itself runs. Default: the pod's own.")
 @option(
