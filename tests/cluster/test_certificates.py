@@ -402,6 +402,8 @@ def test_the_command_rotates_and_shows(guard, tmp_path, capsys):
     """``slimgate certs`` against the controller's Secrets."""
     one, port = guard
     place = ["--namespace", NS, "--kubeconfig", str(one.folder / "kubeconfig")]
+    assert run(["certs", "show", "--secret", "slimgate-tls", *place]) == 64
+    assert "there is no certificate in it" in capsys.readouterr().err  # not issued yet
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: installed(a)), a.said
         first = leaf(a)
