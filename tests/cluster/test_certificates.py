@@ -324,6 +324,20 @@ def test_a_strangers_pair_is_never_installed(guard, tmp_path):
         assert ("certificate-error", "tls.crt: it is not by the CA in ca.crt") in a.said
 
 
+def test_emptied_secrets_are_filled_and_the_old_ca_stays_meanwhile(guard, tmp_path):
+    """As docs/certificates.md has it for a start from nothing: what is served is still trusted."""
+    one, port = guard
+    with Replica(one, tmp_path / "a", "a", port=port).running() as a:
+        assert eventually(lambda: installed(a)), a.said
+        first, (old, *_) = leaf(a), bundles(one)[0]
+        for which in ("ca", "tls"):
+            one.must("patch", "secret", f"slimgate-{which}", "-n", NS, "-p", '{"data":null}')
+        assert eventually(lambda: len(bundles(one)[0]) > 1), a.said
+        assert old in bundles(one)[0]
+        assert eventually(lambda: leaf(a) != first, seconds=20), a.said
+        assert eventually(lambda: old not in bundles(one)[0], seconds=30), a.said
+
+
 def test_one_leads_and_another_takes_over(guard, tmp_path):
     """A leader that stops gives up its Lease; one that hangs is over before the next begins."""
     one, port = guard
