@@ -88,7 +88,7 @@ REGISTRY = Program(
 )
 HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", packaged_as="helm")
 NODE_PROGRAMS = (CONTROLLER_MANAGER, SCHEDULER, PROXY, KUBELET)
-"""What a cluster needs besides its API server to run pods."""
+"""What a cluster needs besides its API server to run pods; of no use to who is not root."""
 PROGRAMS = (KUBE_APISERVER, KUBECTL, ETCD, REGISTRY, HELM, *NODE_PROGRAMS, OLDEST_APISERVER)
 
 
@@ -173,8 +173,9 @@ def _run(command: list[str], where: Path, env: dict[str, str], name: str, say: S
 
 
 def main() -> int:
-    """Provide every program; 1 where one cannot be built, and that matters."""
-    for program in PROGRAMS:
+    """Provide every program that can be used; 1 where one cannot be built, and that matters."""
+    root = os.geteuid() == 0
+    for program in (one for one in PROGRAMS if root or one not in NODE_PROGRAMS):
         try:
             place = provide(program, say=lambda line: print(line, flush=True))
         except Missing as missing:

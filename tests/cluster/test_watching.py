@@ -16,7 +16,7 @@ from tests.cluster.support.apiserver import TOKEN, cluster, write_kubeconfig
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
 from tests.cluster.support.proxy import proxy
-from tests.cluster.support.watched import policy, watched
+from tests.cluster.support.watched import NAMESPACE, policy, watched
 from tests.cluster.support.web import request
 from webhook.cluster import namespaces
 from webhook.cluster.api import configured, connect
@@ -187,6 +187,20 @@ def test_broken_glass_lets_everything_in_and_is_told_of(gate, space):
     assert gate.metric(gate.probes, 'slimgate_break_glass_reviews_total{by="namespace"}') > 0
     cluster.must("label", "namespace", space, "slimgate.dev/break-glass-")
     assert eventually(lambda: denied(gate, space), seconds=3)
+
+
+def test_glass_broken_for_the_whole_release_is_told_of(gate):
+    """By an event on slimgate's own namespace, and a metric, until the value is taken back."""
+    assert gate.metric(gate.controller, "slimgate_break_glass_release") == 0
+    gate.stop("controller")
+    gate.duties = ("--break-glass",)
+    gate.start("controller")
+    events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
+    assert eventually(lambda: f"namespace/{NAMESPACE}" in gate.cluster.must(*events))
+    assert gate.metric(gate.controller, "slimgate_break_glass_release") == 1
+    gate.stop("controller")
+    gate.duties = ()
+    gate.start("controller")
 
 
 def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
