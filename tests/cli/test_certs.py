@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.cli.conftest import one_line
 from webhook.certs.issue import issue_authority, issue_leaf
 from webhook.cli.main import run
 
@@ -43,3 +44,24 @@ def test_show_says_whether_the_chain_holds(files, capsys, given, code, says):
 def test_show_without_a_certificate_is_wrong_usage(files, capsys, given):
     assert run(["certs", "show", *(str(files / name) for name in given)]) == 64
     assert "PRIVATE" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("a: [", "config: while parsing", id="no YAML"),
+        pytest.param("{}", "config: Invalid kube-config", id="no kubeconfig"),
+        pytest.param(
+            """{current-context: a, clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}],
+            users: [{name: a, user: {}}], contexts: [{name: a, context: {cluster: a, user: a}}]}""",
+            "secrets/slimgate-ca: ",
+            id="no API server",
+        ),
+    ],
+)
+def test_where_there_is_no_cluster_one_line_says_so(tmp_path, capsys, text, says):
+    """And no traceback."""
+    config = tmp_path / "config"
+    config.write_text(text)
+    assert run(["certs", "rotate", "--kubeconfig", str(config)]) == 64
+    assert says in one_line(capsys.readouterr().err)

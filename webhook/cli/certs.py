@@ -106,19 +106,10 @@ def rotate(*, ca: bool, namespace: str, name: str, kubeconfig: Path | None, wait
 
 
 def _objects(kubeconfig: Path | None) -> Objects:
-    from kubernetes.client import ApiClient  # noqa: PLC0415 - the client imports slowly
-    from kubernetes.config import ConfigException, load_config  # noqa: PLC0415
-    from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
-
+    from webhook.cluster.api import configured, connect  # noqa: PLC0415 - the client imports slowly
     from webhook.cluster.objects import Objects  # noqa: PLC0415
 
-    try:
-        load_config(  # type: ignore[no-untyped-call]
-            **({} if kubeconfig is None else {"config_file": str(kubeconfig)})
-        )
-    except ConfigException as error:
-        raise UsageError(f"kubeconfig: {error}") from error
-    return Objects(DynamicClient(ApiClient()))  # type: ignore[no-untyped-call]
+    return Objects(connect(configured(kubeconfig, search=True)))
 
 
 def _in_secret(objects: Objects, namespace: str, name: str) -> dict[str, bytes]:

@@ -72,8 +72,8 @@ _TAG_SECONDS = 30.0
     type=Duration(),
     default="5m",
     show_default=True,
-    help="With --state: judge nothing by what is older than this. A cluster where nothing "
-    "happens is heard of every 30s: no less than 1m.",
+    help="With --state: refuse pods where the API server was not heard of for longer. A cluster "
+    "where nothing happens is heard of every 30s: no less than 1m.",
 )
 @option(
     "--namespaces",

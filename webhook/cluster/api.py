@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import yaml
@@ -14,21 +15,25 @@ _NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
 """What the client meets in a kubeconfig that is YAML, and no more."""
 
 
-def configured(kubeconfig: Path | None) -> client.Configuration:
-    """Where the API server is and who we are to it.
+def configured(kubeconfig: Path | None, *, search: bool = False) -> client.Configuration:
+    """Where the API server is and who we are to it: by the file, else as a pod's ServiceAccount.
+
+    With ``search``, a file that is not named is looked for where kubectl does.
 
     Raises:
         UsageError: this is no pod and no file was given, or the file cannot be used.
     """
     settings = client.Configuration()
+    file = str(kubeconfig or (search and _where_kubectl_looks()) or "")
     try:
-        if kubeconfig is None:
+        if not file:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            config.load_kube_config(str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
+            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, yaml.YAMLError, OSError, *_NONSENSE) as error:
-        hint = "" if kubeconfig else " (outside a cluster, name a --kubeconfig)"
-        raise UsageError(f"{kubeconfig or 'the ServiceAccount'}: {error}{hint}") from error
+        hint = "" if file else " (outside a cluster, name a --kubeconfig)"
+        said = " ".join(str(error).split())
+        raise UsageError(f"{file or 'the ServiceAccount'}: {said}{hint}") from error
     settings.retries = False
     return settings
 
@@ -40,6 +45,12 @@ def connect(settings: client.Configuration) -> DynamicClient:
     without a time limit, and keep what it learns in a file under ``/tmp``.
     """
     return DynamicClient(client.ApiClient(settings), discoverer=_no_discovery)  # type: ignore[no-untyped-call]
+
+
+def _where_kubectl_looks() -> str:
+    """Those files of ``KUBECONFIG``, or of its default, that are there; as it writes several."""
+    places = config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
+    return os.pathsep.join(one for one in places if one and Path(one).expanduser().exists())
 
 
 def _no_discovery(_client: DynamicClient, _cache: str | None) -> None:
