@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from tests.chart.conftest import CHART, NEEDED, merged
+from tests.chart.conftest import CHART, NEEDED, ROOT, merged
 
 OBJECTS_OF_THEIR_OWN = {
     *(
@@ -60,6 +60,19 @@ def test_value_is_explained_declared_and_used(path):
         one.read_text() for one in (CHART / "templates").rglob("*") if one.is_file()
     )
     assert re.search(rf"\.{name}\b", templates)
+
+
+@pytest.mark.parametrize(
+    "page", [CHART / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_values_that_a_page_names_are_there(page):
+    """In its code spans and commands; a part of one, or a key within one of the user's own."""
+    start = "|".join(DEFAULTS)
+    named = re.findall(rf"(?:`|--set '?)((?:{start})(?:\.[A-Za-z]+)+)", page.read_text())
+    for name in named:
+        own = [path for path in VALUES if f"{path}.".startswith(f"{name}.")]
+        whole = [path for path in VALUES if name.startswith(f"{path}.")]
+        assert own or whole, name
 
 
 def test_schema_declares_nothing_else():
