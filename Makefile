@@ -20,7 +20,7 @@ demo: $(STAMP) ## see pods refused and let in, in seconds and without a cluster
 demo-cluster: $(STAMP) ## the same with kubectl, through a real Kubernetes API server (needs Go)
 	@$(BIN)/python -m demo --cluster
 
-test: $(STAMP) ## run every test; with Go (or KUBEBUILDER_ASSETS) through a real API server too
+test: $(STAMP) ## run every test; with Go through a real API server too, as root on real nodes
 	@if [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null; then \
 		$(BIN)/python tests/cluster/build.py; \
 	else \
