@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from webhook.cluster.state import NAMESPACE
 from webhook.gather.credentials import CONFIG_BYTES, Candidates, Credentials, Keyring, entries_of
 from webhook.pod import Account
 
 MOST_SECRETS = 16
 """Read for one pod."""
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
-_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _TYPES: Mapping[str, tuple[str, bool]] = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson", False),
     "kubernetes.io/dockercfg": (".dockercfg", True),
@@ -68,7 +68,7 @@ class PullSecrets:
 
         Never raises for what the API server says, or does not.
         """
-        if not _NAMESPACE.fullmatch(account.namespace):
+        if not NAMESPACE.fullmatch(account.namespace):
             return Candidates(problems=("the namespace has no usable name",))
         if self.read is None:
             return Candidates(problems=tuple(_unread(account)))

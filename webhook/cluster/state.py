@@ -10,6 +10,7 @@ Knows files and clocks; nothing of Kubernetes' API.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,9 @@ from webhook.judge.state import PolicyState
 SNAPSHOT = "snapshot.json"
 SOCKET = "controller.sock"
 """Names in the shared folder."""
+
+NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""A name that a namespace can have: no other may become part of a path."""
 
 _Stamp = tuple[int, int]
 
