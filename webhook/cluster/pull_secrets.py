@@ -22,10 +22,8 @@ from typing import Any
 
 from webhook.cluster.state import NAMESPACE
 from webhook.gather.credentials import CONFIG_BYTES, Candidates, Credentials, Keyring, entries_of
-from webhook.pod import Account
+from webhook.pod import MOST_PULL_SECRETS, Account
 
-MOST_SECRETS = 16
-"""Read for one pod."""
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _TYPES: Mapping[str, tuple[str, bool]] = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson", False),
@@ -83,9 +81,9 @@ class PullSecrets:
         names = [name for name in account.pull_secrets if name]
         if not names:
             names = self._of_service_account(read, account, found)
-        if len(names) > MOST_SECRETS:
-            found.problems.append(f"of {len(names)} pull secrets, {MOST_SECRETS} are read")
-        for name in dict.fromkeys(names[:MOST_SECRETS]):
+        if len(names) > MOST_PULL_SECRETS:
+            found.problems.append(f"of the pull secrets, {MOST_PULL_SECRETS} are read")
+        for name in dict.fromkeys(names[:MOST_PULL_SECRETS]):
             if _NAME.fullmatch(name):
                 yield name
             else:
@@ -135,7 +133,7 @@ def _entries(secret: Mapping[str, Any]) -> Mapping[str, Credentials]:
 
 def _unread(account: Account) -> Iterator[str]:
     """What to say where secrets are not read at all: only where the pod names some."""
-    names = [name for name in account.pull_secrets if _NAME.fullmatch(name)][:MOST_SECRETS]
+    names = [name for name in account.pull_secrets if _NAME.fullmatch(name)][:MOST_PULL_SECRETS]
     if names:
         secrets = ", ".join(f"Secret {account.namespace}/{name}" for name in names)
         yield f"{secrets} not read: slimgate is installed with pullSecrets.read=none"
