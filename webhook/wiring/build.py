@@ -128,17 +128,16 @@ def judge_by(
     """
 
     def judge(workload: Workload, deadline: Deadline) -> Decision:
-        policies = knowledge.policies()
-        namespace = knowledge.namespace(workload.namespace)
+        at = knowledge.at(workload.namespace)
         judgements = evaluate(
-            replace(workload, nodes=knowledge.platforms()),
-            policies,
+            replace(workload, nodes=at.platforms),
+            at.policies,
             images,
             deadline,
-            namespace=namespace,
+            namespace=at.namespace,
             today=today(),
         )
-        broken: BreakGlass = "namespace" if breaks_glass(namespace.labels) else ""
+        broken: BreakGlass = "namespace" if breaks_glass(at.namespace.labels) else ""
         return Decision(
             judgements=judgements,
             audit_only=audit_only,
