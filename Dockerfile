@@ -49,6 +49,6 @@ COPY --from=builder /slimgate /slimgate
 ENV PYTHONPATH=/slimgate PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # By number: kubelet cannot prove a name to be non-root (runAsNonRoot).
 USER 65532:65532
-EXPOSE 8443 9090
+EXPOSE 8443 9090 9091
 ENTRYPOINT ["/usr/bin/python3", "-m", "webhook"]
 CMD ["serve", "--listen", "0.0.0.0:8443"]

@@ -1,4 +1,4 @@
-# Everything a contributor runs. Needs Python >= 3.11 and make; no root.
+# Everything a contributor runs. Needs Python >= 3.11 and make; root only where the list says so.
 # The first target that needs it creates .venv from requirements-dev.lock (hashes checked).
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ demo: $(STAMP) ## see pods refused and let in, in seconds and without a cluster
 demo-cluster: $(STAMP) ## the same with kubectl, through a real Kubernetes API server (needs Go)
 	@$(BIN)/python -m demo --cluster
 
-test: $(STAMP) ## run every test; with Go through a real API server too, as root on real nodes
+test: $(STAMP) ## run every test; with Go through a real API server, as root on real nodes too
 	@if [ -n "$$KUBEBUILDER_ASSETS" ] || command -v go >/dev/null; then \
 		$(BIN)/python tests/cluster/build.py; \
 	else \
@@ -30,11 +30,11 @@ test: $(STAMP) ## run every test; with Go through a real API server too, as root
 
 test-cluster: $(STAMP) ## only the tests where pods run on real nodes (needs root, containerd and Go)
 	@$(BIN)/python tests/cluster/build.py
-	@$(BIN)/python -m pytest -m nodes tests/cluster
+	@SLIMGATE_REQUIRE_NODES=1 $(BIN)/python -m pytest -m nodes tests/cluster
 
-story: $(STAMP) ## the same story with two minutes of load for each thing that happens to it
+story: $(STAMP) ## of those, what happens to pods while things happen to slimgate, two minutes each
 	@$(BIN)/python tests/cluster/build.py
-	@SLIMGATE_STORY_SECONDS=120 $(BIN)/python -m pytest -v tests/cluster/nodes/test_story.py
+	@SLIMGATE_REQUIRE_NODES=1 SLIMGATE_STORY_SECONDS=120 $(BIN)/python -m pytest -v tests/cluster/nodes/test_story.py
 
 truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles

@@ -59,8 +59,9 @@ def controller_writes(api):
         "slimgate-tls": {"tls.crt": "YQ==", "tls.key": "Yg=="},
         "slimgate-ca": {"ca.key": "Yw=="},
     }.items():
-        patch = json.dumps({"data": data})
-        api.must("patch", "secret", name, "-n", "gate", "--type=merge", "-p", patch, *CONTROLLER)
+        whole = json.loads(api.must("get", "secret", name, "-n", "gate", "-o", "json"))
+        text = json.dumps({**whole, "data": data})
+        api.must("replace", "-f", "-", *CONTROLLER, stdin=text)
     bundle = base64.b64encode((api.folder / "ca.crt").read_bytes()).decode()
     operations = [
         {"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": bundle}

@@ -1,37 +1,45 @@
-"""What the chart's ServiceAccount may do: every rule by name, and by asking a real API server."""
+"""What the chart's ServiceAccount may do: every rule by name, and all of them used at a real API
+server.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.chart.conftest import CHART, NEEDED, merged
+from tests.cluster.support.apiserver import write_kubeconfig
+from tests.cluster.support.processes import eventually, free_port, running
+from tests.cluster.support.web import answers
+from webhook.cluster.link import Question, ask
 
-NAMED = "ClusterRole slimgate.gate", "Role slimgate in gate", "Role slimgate.gate-probe in default"
-CLUSTER, OWN, PROBE = NAMED
+ACCOUNT = "system:serviceaccount:gate:slimgate"
+CLUSTER, OWN = "ClusterRole slimgate.gate", "Role slimgate in gate"
+EVENTS, PROBE = "Role slimgate.gate-events in default", "Role slimgate.gate-probe in default"
 RULES = {
     # The policies that pods are judged by.
-    (CLUSTER, "slimgate.dev", "imagepolicies", "", "get list watch"),
+    (CLUSTER, "slimgate.dev", "imagepolicies", "", "list watch"),
     # Whether each is understood, in its status.
-    (CLUSTER, "slimgate.dev", "imagepolicies/status", "", "patch update"),
-    # Labels choose policies.
+    (CLUSTER, "slimgate.dev", "imagepolicies/status", "", "patch"),
+    # Labels choose policies; a namespace made just now is read by its name.
     (CLUSTER, "", "namespaces", "", "get list watch"),
     # Platforms choose images of an index.
-    (CLUSTER, "", "nodes", "", "get list watch"),
+    (CLUSTER, "", "nodes", "", "list watch"),
     # The CA and failurePolicy of its own registration, and no other.
     (
         *(CLUSTER, "admissionregistration.k8s.io", "validatingwebhookconfigurations"),
-        *("slimgate.gate", "get list patch update watch"),
+        *("slimgate.gate", "get patch"),
     ),
-    # Broken policies and broken glass are told in events.
-    (CLUSTER, "", "events", "", "create patch"),
-    (CLUSTER, "events.k8s.io", "events", "", "create patch"),
+    # Broken policies and broken glass are told in events, which lie in that namespace.
+    (EVENTS, "", "events", "", "create"),
     # One replica at a time writes.
-    (OWN, "coordination.k8s.io", "leases", "slimgate", "get patch update"),
+    (OWN, "coordination.k8s.io", "leases", "slimgate", "get update"),
     # The certificates it makes.
-    (OWN, "", "secrets", "slimgate-ca slimgate-tls", "get list patch update watch"),
+    (OWN, "", "secrets", "slimgate-ca slimgate-tls", "get update"),
     # Dry runs that prove the API server asks; the kind runs nothing.
     (PROBE, "", "podtemplates", "", "create"),
 }
@@ -120,36 +128,87 @@ def test_each_role_is_bound_once_and_to_the_one_account(template):
     assert roles == bound
 
 
-@pytest.mark.cluster
-def test_api_server_grants_what_is_needed_and_no_more(api, helm):
-    """As it is asked: list and watch by name work with the field selector the controller sends."""
+@pytest.fixture
+def release(api, helm):
+    """Installed, and asking nobody for long."""
     live = replace(helm, kubeconfig=api.folder / "kubeconfig")
-    values = merged(NEEDED, {"pullSecrets": {"read": "namespaces", "namespaces": ["default"]}})
-    live.must("install", "slimgate", CHART, "--wait=hookOnly", values=values)
-    who = ("--as", "system:serviceaccount:gate:slimgate")
-    secrets = ("get", "--raw", "/api/v1/namespaces/gate/secrets")
+    values = {
+        "auditOnly": False,
+        "pullSecrets": {"read": "namespaces", "namespaces": ["default"]},
+        "webhook": {"deadlineSeconds": 1},
+    }
+    live.must("install", "slimgate", CHART, "--wait=hookOnly", values=merged(NEEDED, values))
+    yield api
+    live.must("uninstall", "slimgate", "--wait=hookOnly")
+    api.must("delete", "customresourcedefinition", "imagepolicies.slimgate.dev")
+
+
+@pytest.mark.cluster
+def test_api_server_grants_no_more(release):
+    """As it answers for the account."""
+    for verb, resource, allowed in [
+        ("create", "leases -n gate", False),
+        ("update", "leases/slimgate -n gate", True),
+        ("list", "secrets -n gate", False),
+        ("create", "secrets -n gate", False),
+        ("delete", "secrets/slimgate-tls -n gate", False),
+        ("get", "secrets/slimgate-tls -n gate", True),
+        ("get", "secrets/sh.helm.release.v1.slimgate.v1 -n gate", False),
+        ("get", "secrets/anything -n default", True),
+        ("list", "secrets -n default", False),
+        ("get", "secrets/anything -n kube-system", False),
+        ("create", "events -n kube-system", False),
+        ("delete", "validatingwebhookconfigurations/slimgate.gate", False),
+        ("update", "validatingwebhookconfigurations/other", False),
+        ("update", "imagepolicies.slimgate.dev", False),
+        ("update", "namespaces", False),
+        ("create", "pods -n default", False),
+    ]:
+        said = release.kubectl("auth", "can-i", verb, *resource.split(), "--as", ACCOUNT)
+        assert (said.out.strip() == "yes") is allowed, (verb, resource)
+
+
+@pytest.mark.cluster
+def test_controller_uses_every_right_and_lacks_none(release, tmp_path):
+    """The command itself, as that account; the API server's audit log says what it did."""
+    state, port, log = tmp_path / "state", free_port(), release.folder / "audit.log"
+    state.mkdir()
+    token = release.must("create", "token", "slimgate", "-n", "gate").strip()
+    config = write_kubeconfig(
+        tmp_path / "kubeconfig", release.url, release.folder / "ca.crt", token
+    )
+    command = [
+        *(sys.executable, "-m", "webhook", "controller", "--state", state, "--namespace", "gate"),
+        *("--kubeconfig", config, "--metrics", f"127.0.0.1:{port}"),
+    ]
+    before = len(log.read_text().splitlines())
+
+    def done():
+        """Where, group, resource and verb of each request, with the code of its answer."""
+        lines = log.read_text().split("\n")[before:-1]
+        events = [one for one in map(json.loads, lines) if one["user"]["username"] == ACCOUNT]
+        return {(*asked(one), one["responseStatus"]["code"]) for one in events}
+
+    wanted = {
+        (where.partition(" in ")[2], group, resource, verb)
+        for where, group, resource, _, several in RULES
+        for verb in several.split()
+    }
+    release.must("label", "namespace", "gate", "slimgate.dev/break-glass=true")  # makes an event
+    ready = partial(answers, f"http://127.0.0.1:{port}/readyz")
     try:
-        by_name = f"{secrets[-1]}?fieldSelector=metadata.name%3Dslimgate-tls"
-        found = json.loads(api.must(*secrets[:-1], by_name, *who))
-        assert [one["metadata"]["name"] for one in found["items"]] == ["slimgate-tls"]
-        assert api.kubectl(*secrets, *who).status != 0
-        for verb, resource, allowed in [
-            ("create", "leases -n gate", False),
-            ("update", "leases/slimgate -n gate", True),
-            ("create", "secrets -n gate", False),
-            ("delete", "secrets/slimgate-tls -n gate", False),
-            ("get", "secrets/sh.helm.release.v1.slimgate.v1 -n gate", False),
-            ("get", "secrets/anything -n default", True),
-            ("list", "secrets -n default", False),
-            ("get", "secrets/anything -n kube-system", False),
-            ("delete", "validatingwebhookconfigurations/slimgate.gate", False),
-            ("update", "validatingwebhookconfigurations/other", False),
-            ("update", "imagepolicies.slimgate.dev", False),
-            ("update", "namespaces", False),
-            ("create", "pods -n default", False),
-        ]:
-            said = api.kubectl("auth", "can-i", verb, *resource.split(), *who)
-            assert (said.out.strip() == "yes") is allowed, (verb, resource)
+        with running(command, log=tmp_path / "log", ready=ready, seconds=30):
+            assert ask(state, Question(namespace="gate"), 5).namespace is not None
+            assert eventually(lambda: wanted <= {one[:-1] for one in done()}, seconds=30)
     finally:
-        live.must("uninstall", "slimgate", "--wait=hookOnly")
-        api.must("delete", "customresourcedefinition", "imagepolicies.slimgate.dev")
+        release.must("label", "namespace", "gate", "slimgate.dev/break-glass-")
+    assert {one[:-1] for one in done()} == wanted
+    assert not [one for one in done() if one[-1] == 403]
+
+
+def asked(event):
+    """What an event of the audit log is about; a namespace lies in none."""
+    of = event["objectRef"]
+    resource = "/".join(of[key] for key in ("resource", "subresource") if key in of)
+    where = "" if resource == "namespaces" else of.get("namespace", "")
+    return where, of.get("apiGroup", ""), resource, event["verb"]

@@ -248,6 +248,7 @@ BAD = [
     ("/webhook/matchConditions/0", {"webhook": {"matchConditions": [{"name": "x"}]}}),
     ("/webhook/annotations", {"webhook": {"annotations": {"a": True}}}),
     ("/maxStale", {"maxStale": "5 minutes"}),
+    ("/maxStale", {"maxStale": "59s"}),
     ("/shutdown/lameDuckSeconds", {"shutdown": {"lameDuckSeconds": -1}}),
     ("/shutdown/drainSeconds", {"shutdown": {"drainSeconds": "30s"}}),
     ("/guards/labels/0", {"guards": {"labels": ["a b"]}}),

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import trustme
 
 from tests.cli.conftest import one_line
 from tests.cli.test_main import PROGRAM
 from tests.cli.test_review import NAMESPACES, _review
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
+from webhook.certs.issue import read_certificates
 
 
 @contextmanager
@@ -63,6 +65,32 @@ def test_a_pod_is_judged(tmp_path, audit_only):
     assert lab["allowed"] is True
     if not audit_only:
         assert "USER" in shop["status"]["message"]
+
+
+def test_the_metrics_tell_when_the_certificate_ends(tmp_path):
+    """Whoever made it; that of the file, which may be another by now."""
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def issued():
+        """When it ends."""
+        leaf = trustme.CA().issue_cert("localhost")
+        leaf.private_key_pem.write_to_path(key)
+        leaf.cert_chain_pems[0].write_to_path(cert)
+        return read_certificates(cert.read_bytes())[0].not_valid_after_utc.timestamp()
+
+    def told(url):
+        trusting = ssl._create_unverified_context()
+        at = url.replace("/validate", "/metrics")
+        with urllib.request.urlopen(at, context=trusting, timeout=20) as answer:
+            text = answer.read().decode()
+        name = 'slimgate_certificate_expiry_timestamp_seconds{certificate="served"}'
+        return [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)]
+
+    ends = issued()
+    with _serving("--cert", str(cert), "--key", str(key)) as url:
+        assert told(url) == [ends]
+        cert.write_text("no certificate")
+        assert told(url) == []
 
 
 @pytest.mark.parametrize("denied", [(), ("--allow-loopback", "--deny-address", "127.0.0.0/8")])

@@ -324,6 +324,20 @@ def test_a_strangers_pair_is_never_installed(guard, tmp_path):
         assert ("certificate-error", "tls.crt: it is not by the CA in ca.crt") in a.said
 
 
+def test_emptied_secrets_are_filled_and_the_old_ca_stays_meanwhile(guard, tmp_path):
+    """As docs/certificates.md has it for a start from nothing: what is served is still trusted."""
+    one, port = guard
+    with Replica(one, tmp_path / "a", "a", port=port).running() as a:
+        assert eventually(lambda: installed(a)), a.said
+        first, (old, *_) = leaf(a), bundles(one)[0]
+        for which in ("ca", "tls"):
+            one.must("patch", "secret", f"slimgate-{which}", "-n", NS, "-p", '{"data":null}')
+        assert eventually(lambda: len(bundles(one)[0]) > 1), a.said
+        assert old in bundles(one)[0]
+        assert eventually(lambda: leaf(a) != first, seconds=20), a.said
+        assert eventually(lambda: old not in bundles(one)[0], seconds=30), a.said
+
+
 def test_one_leads_and_another_takes_over(guard, tmp_path):
     """A leader that stops gives up its Lease; one that hangs is over before the next begins."""
     one, port = guard
@@ -348,6 +362,23 @@ def test_one_leads_and_another_takes_over(guard, tmp_path):
         assert eventually(lambda: b.leader.leading)
         assert eventually(lambda: installed(b))
     assert (True, True) not in taken
+
+
+def test_only_the_leader_tells_when_certificates_end():
+    """What another has replaced since would alarm for ever."""
+    registry = CollectorRegistry()
+    instruments = Instruments(registry)
+    instruments.leads(leading=True)
+    instruments.expires("leaf", datetime.fromtimestamp(1.8e9, UTC))
+
+    def told():
+        name = "slimgate_certificate_expiry_timestamp_seconds"
+        return registry.get_sample_value(name, {"certificate": "leaf"})
+
+    assert told() == 1.8e9
+    leader_step(None, None, None, lambda: False, instruments)
+    assert told() is None
+    assert registry.get_sample_value("slimgate_leader") == 0
 
 
 def test_two_that_both_think_they_lead_do_no_harm(guard, tmp_path):
@@ -385,6 +416,8 @@ def test_the_command_rotates_and_shows(guard, tmp_path, capsys):
     """``slimgate certs`` against the controller's Secrets."""
     one, port = guard
     place = ["--namespace", NS, "--kubeconfig", str(one.folder / "kubeconfig")]
+    assert run(["certs", "show", "--secret", "slimgate-tls", *place]) == 64
+    assert "there is no certificate in it" in capsys.readouterr().err  # not issued yet
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: installed(a)), a.said
         first = leaf(a)

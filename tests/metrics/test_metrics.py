@@ -106,6 +106,14 @@ def test_of_exceptions_with_one_reason_the_first_to_expire_counts(metrics):
     assert samples(metrics, "slimgate_exception_expiry_days") == {("a", "OPS-1"): 9}
 
 
+def test_when_what_is_served_ends(metrics):
+    ends = [None]
+    metrics.certificate(lambda: ends[0])
+    assert samples(metrics, "slimgate_certificate_expiry_timestamp_seconds") == {}
+    ends[0] = 1.8e9
+    assert samples(metrics, "slimgate_certificate_expiry_timestamp_seconds") == {("served",): 1.8e9}
+
+
 def test_the_build(metrics):
     assert samples(metrics, "slimgate_build_info") == {("1.2.3",): 1}
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")

@@ -55,11 +55,11 @@ def show(
     A CA's issuer is looked for among all that is shown. Exit code 1 where a certificate has
     ended, or its issuer is not among them.
     """
+    if not files and secret is None:
+        raise UsageError("name PEM files, or --secret NAME")
     texts = {str(file): file.read_bytes() for file in files}
     if secret is not None:
         texts |= _in_secret(_objects(kubeconfig), namespace, secret)
-    if not texts:
-        raise UsageError("name PEM files, or --secret NAME")
     found = {name: read_certificates(text) for name, text in texts.items()}
     every = [one for each in found.values() for one in each]
     if not every:

@@ -38,7 +38,7 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     "--name",
     default="slimgate",
     show_default=True,
-    help="Of the release: its Lease and Service; its Secrets are NAME-ca and NAME-tls.",
+    help="The release's full name: of its Lease and Service, and in NAME-ca and NAME-tls.",
 )
 @option("--namespace", help="Where slimgate itself runs. Default: the pod's own.")
 @option(
@@ -74,8 +74,20 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     show_default=True,
     help="Read pods' pull secrets, wherever the ServiceAccount has the right; or never.",
 )
-@option("--ca-days", type=click.IntRange(1, 3650), default=365, show_default=True)
-@option("--leaf-days", type=click.IntRange(1, 825), default=30, show_default=True)
+@option(
+    "--ca-days",
+    type=click.IntRange(1, 3650),
+    default=365,
+    show_default=True,
+    help="How long a CA lasts; it is replaced after two thirds of that.",
+)
+@option(
+    "--leaf-days",
+    type=click.IntRange(1, 825),
+    default=30,
+    show_default=True,
+    help="How long a serving certificate lasts; likewise.",
+)
 @option(
     "--overlap",
     type=Duration(),

@@ -15,6 +15,7 @@ import click
 from flask import Flask
 
 from webhook import __version__
+from webhook.certs.issue import read_certificates
 from webhook.cli.options import FILE, Duration, option, reads_images
 from webhook.errors import StateUnknown, UsageError
 from webhook.judge.load import BUILTIN
@@ -175,14 +176,16 @@ def command(
     with closing(Sources(settings)) as sources:
         sources.connect()  # what is wrong with the settings ends the start, not a worker
     knowledge = partial(InCluster, state, max_stale=max_stale) if state else in_files
-    mode = {"audit_only": audit_only, "break_glass": break_glass}
-    application = partial(_application, settings, knowledge, **mode)
     own = state is not None and cert is None and key is None
+    if state and own:
+        cert, key = state / "tls" / "tls.crt", state / "tls" / "tls.key"
+    mode = {"audit_only": audit_only, "break_glass": break_glass}
+    application = partial(_application, settings, knowledge, cert=cert, **mode)
     serving = Serving(
         listen=listen,
         metrics=metrics,
-        cert=state / "tls" / "tls.crt" if state and own else cert,
-        key=state / "tls" / "tls.key" if state and own else key,
+        cert=cert,
+        key=key,
         wait_for_certificate=own,
         client_ca=client_ca,
         client_names=client_names,
@@ -201,6 +204,7 @@ def _application(
     settings: Settings,
     make: Callable[[], InFiles | InCluster],
     *,
+    cert: Path | None,
     audit_only: bool,
     break_glass: bool,
 ) -> Flask:
@@ -210,6 +214,8 @@ def _application(
     wired = build(settings, pods=pods)
     log, metrics = json_log(sys.stderr), Metrics(__version__)
     metrics.exceptions(partial(_expiries, knowledge), today)
+    if cert is not None:
+        metrics.certificate(partial(_ends, cert))
     ready: Ready = knowledge.missing
     if isinstance(knowledge, InCluster):
         metrics.snapshot_age(knowledge.age)
@@ -227,6 +233,15 @@ def _application(
         clock=time.monotonic,
         max_in_flight=THREADS,
     )
+
+
+def _ends(cert: Path) -> float | None:
+    """As the file has it: a certificate that cannot be served is told of by the log."""
+    try:
+        found = read_certificates(cert.read_bytes())
+    except OSError:
+        return None  # not issued yet
+    return found[0].not_valid_after_utc.timestamp() if found else None
 
 
 def _expiries(knowledge: InFiles | InCluster) -> Iterator[Expiry]:

@@ -60,7 +60,7 @@ class Instruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._expiry = Gauge(
             "slimgate_certificate_expiry_timestamp_seconds",
-            "When a certificate ends, in seconds since 1970.",
+            "When a certificate ends, in seconds since 1970; the leader tells it.",
             ("certificate",),
             registry=registry,
         )
@@ -79,6 +79,12 @@ class Instruments:
     def expires(self, certificate: str, at: datetime) -> None:
         """``certificate`` is ``ca`` or ``leaf``."""
         self._expiry.labels(certificate).set(at.timestamp())
+
+    def leads(self, *, leading: bool) -> None:
+        """Only the leader knows what is issued: what one knew that leads no more is forgotten."""
+        self.leader.set(float(leading))
+        if not leading:
+            self._expiry.clear()
 
 
 def secret_path(namespace: str, name: str) -> str:
@@ -338,8 +344,9 @@ def leader_step(
     ``rotation`` is None with certificates of somebody else's, ``enforcement`` where failurePolicy
     stays as the chart set it.
     """
-    instruments.leader.set(float(leading()))
-    if not leading():
+    leads = leading()
+    instruments.leads(leading=leads)
+    if not leads:
         return
     if rotation is not None:
         rotation.step()

@@ -58,6 +58,21 @@ class _Expiries(Collector):
         yield found
 
 
+class _Ends(Collector):
+    def __init__(self, read: Callable[[], float | None]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        found = GaugeMetricFamily(
+            "slimgate_certificate_expiry_timestamp_seconds",
+            "When a certificate ends, in seconds since 1970.",
+            labels=("certificate",),
+        )
+        if (ends := self._read()) is not None:
+            found.add_metric(("served",), ends)
+        yield found
+
+
 class Metrics:
     """The counters of one process, in a registry of their own.
 
@@ -126,6 +141,10 @@ class Metrics:
         Of several of one policy with one reason, the first to expire counts.
         """
         self._registry.register(_Expiries(read, today))
+
+    def certificate(self, ends: Callable[[], float | None]) -> None:
+        """Show when what is served ends, in seconds since 1970; None: there is none yet."""
+        self._registry.register(_Ends(ends))
 
     def snapshot_age(self, seconds: Callable[[], float]) -> None:
         """Show how old what is known of the cluster is."""

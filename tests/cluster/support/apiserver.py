@@ -26,13 +26,15 @@ from tests.cluster.support.web import Answer, answers, request
 
 TOKEN = "the-tests-own"  # of a server that lives as long as the tests, on the loopback
 
-# What the tests do is logged, with its annotations; the server's own traffic is not.
+# What the tests do is logged, with its annotations, and what slimgate's account does; the server's
+# own traffic is not.
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
 - {level: Metadata, verbs: [create, update, patch, delete], users: [admin]}
+- {level: Metadata, users: ["system:serviceaccount:gate:slimgate"]}
 - {level: None}
 """
 
