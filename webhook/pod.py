@@ -60,6 +60,12 @@ class Container:
     """As sent: ``container`` in CEL rules."""
 
 
+MOST_PULL_SECRETS = 16
+"""Of a pod, that are looked at."""
+_MOST_NAME = 253
+"""Characters of an object's name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Whose credentials a pod's images are pulled with, where its node has none."""
@@ -102,9 +108,14 @@ class Workload:
 
     @property
     def account(self) -> Account:
-        """Whose credentials its images are pulled with."""
+        """Whose credentials its images are pulled with.
+
+        It is a key of all that is remembered for the account, so its size is bounded: of what is
+        too much, and of a name that is too long, one more is kept, by which it is known.
+        """
+        named = tuple(dict.fromkeys(filter(None, self.pull_secrets)))
         return Account(
             namespace=self.namespace,
-            service_account=self.service_account,
-            pull_secrets=self.pull_secrets,
+            service_account=self.service_account[: _MOST_NAME + 1],
+            pull_secrets=tuple(name[: _MOST_NAME + 1] for name in named[: MOST_PULL_SECRETS + 1]),
         )

@@ -161,3 +161,16 @@ def test_nobody_is_dead_because_the_whole_server_is_away(server, tmp_path):
         for name in ("imagepolicies", "namespaces", "nodes"):
             one._parts[f"watch-{name}"]._heard -= 1000
         assert one.dead() is None
+
+
+@pytest.mark.parametrize("name", ["team/secrets/x", "team?watch=true", "../nodes/x", "", "A"])
+def test_a_name_is_no_way_into_the_api(server, tmp_path, name):
+    """Anybody who reaches the webhook's port may ask about any name."""
+    anything = raw('{"metadata": {"name": "x", "annotations": {"a": "secret"}}}')
+    with controlling(server, tmp_path) as (one, _):
+        assert eventually(lambda: one.missing() is None)
+        server.lists, server.watches = [anything], [anything]
+        server.at[nodes.PATH + "/x"] = ([anything], [anything])
+        reply = ask(tmp_path, Question(namespace=name), 5)
+        assert (reply.namespace, reply.error) == (None, None)
+        assert ask(tmp_path, Question(namespace="team"), 5).namespace.annotations["a"] == "secret"

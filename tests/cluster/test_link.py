@@ -251,3 +251,57 @@ def test_an_answer_that_fails_is_told_and_the_next_one_comes(tmp_path):
         assert ask(tmp_path, Question(namespace="bad"), 5).error == "the controller failed at it"
         assert ask(tmp_path, Question(namespace="team"), 5).namespace == SPACE
     assert told == [("link-error", "KeyError: 'oh'")]
+
+
+def _credentials(namespace):
+    return Question(credentials={"namespace": namespace})
+
+
+def test_one_namespace_does_not_keep_the_others_from_their_answers(tmp_path):
+    """As a pod with a thousand images does, each of them with sixteen Secrets to be read."""
+    over = threading.Event()
+
+    def answer(question):
+        if question.credentials == {"namespace": "busy"}:
+            assert over.wait(20)
+        return Reply(namespace=SPACE)
+
+    with answering(tmp_path, answer), ThreadPoolExecutor(40) as pool:
+        busy = [pool.submit(ask, tmp_path, _credentials("busy"), 20) for _ in range(40)]
+        time.sleep(0.3)
+        try:
+            assert ask(tmp_path, Question(namespace="team"), 2).namespace == SPACE
+            assert ask(tmp_path, _credentials("team"), 2).namespace == SPACE
+        finally:
+            over.set()
+        assert busy[0].result().namespace == SPACE
+
+
+def test_nobody_is_looked_for_when_the_asker_has_left(tmp_path):
+    asked, over = [], threading.Event()
+
+    def answer(question):
+        asked.append(question.credentials["image"])
+        assert over.wait(20)
+        return Reply(namespace=SPACE)
+
+    one = Answering(tmp_path, answer, seconds=0.3)
+    try:
+        for number in range(8):
+            question = Question(credentials={"namespace": "team", "image": number})
+            with pytest.raises(StateUnknown, match="did not answer"):
+                ask(tmp_path, question, 0.1)
+        assert eventually(lambda: len(asked) == 4)
+        time.sleep(0.3)
+        over.set()
+        assert not eventually(lambda: len(asked) > 4, seconds=0.5)
+    finally:
+        one.close()
+
+
+def test_an_answer_that_cannot_be_written_is_told(tmp_path):
+    told = []
+    reply = Reply(credentials={"candidates": [{"password": "\ud800"}]})
+    with answering(tmp_path, lambda _question: reply, lambda word, _text: told.append(word)):
+        assert ask(tmp_path, _credentials("team"), 5).error == "the controller failed at it"
+    assert told == ["link-error"]

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from webhook.cluster.pull_secrets import MOST_SECRETS, PullSecrets, Unreadable, answer
-from webhook.pod import Account
+from webhook.cluster.pull_secrets import PullSecrets, Unreadable, answer
+from webhook.pod import MOST_PULL_SECRETS, Account
 
 IMAGE = "registry.example/team/app"
 
@@ -129,8 +129,8 @@ def test_a_name_that_is_empty_is_none():
 def test_more_secrets_than_a_pod_has_reason_for():
     api = Api()
     found = asked(api, *(f"s{number}" for number in range(100)))
-    assert len(api.read) == MOST_SECRETS
-    assert f"of 100 pull secrets, {MOST_SECRETS} are read" in found.problems
+    assert len(api.read) == MOST_PULL_SECRETS
+    assert f"of the pull secrets, {MOST_PULL_SECRETS} are read" in found.problems
 
 
 def test_with_mode_none_it_is_said_where_it_matters():

@@ -117,6 +117,19 @@ def test_age_is_since_the_server_was_heard_of(tmp_path):
     assert file.age() == 0.0  # the clock was put back
 
 
+def test_it_ages_on_though_the_wall_clock_is_put_back(tmp_path):
+    """The controller may be dead: nobody says anew when the server was heard of."""
+    begun = time.time()
+    wall, ticks = [begun], [0.0]
+    file = SnapshotFile(tmp_path, clock=lambda: wall[0], monotonic=lambda: ticks[0])
+    state.write(tmp_path, of(1))
+    assert file.age() < 5
+    wall[0], ticks[0] = begun - 3600, 400.0
+    assert file.age() == 400.0
+    state.write(tmp_path, of(2), seconds_ago=3600)
+    assert file.age() < 5
+
+
 def test_it_is_never_younger_while_it_is_written(tmp_path):
     state.write(tmp_path, of(0), seconds_ago=500)
     over = threading.Event()

@@ -215,6 +215,20 @@ def test_what_is_under_way_for_one_is_not_waited_for_by_another(world):
     gate.set()
 
 
+def test_a_burst_of_accounts_reads_no_more_than_it_has_threads(world):
+    """Those who wait for their turn find it read."""
+    accounts = [Account(namespace="team", service_account=f"a{n}") for n in range(12)]
+    world.may.update(accounts)
+    gate = world.source.held[APP.layers[0]] = threading.Event()
+    for account in accounts:
+        asked, facts = world.config(account)
+        world.gatherer.layers([(asked, facts)], Deadline.after(0.05, time.monotonic))
+    gate.set()
+    for account in accounts:
+        assert world.read(account).files.programs.executables
+    assert world.source.asked.count(APP.layers[0]) <= 4
+
+
 def test_where_all_ask_as_one_accounts_do_not_matter(world):
     plain = Gatherer(
         world.source,

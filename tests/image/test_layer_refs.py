@@ -36,6 +36,13 @@ def test_paired_oldest_first():
     )
 
 
+def test_a_layer_of_no_bytes_is_none():
+    """containerd fetches no descriptor whose size is 0: the pull fails."""
+    image = forge.image([b""], compression="none")
+    with pytest.raises(Malformed, match="has no bytes"):
+        refs(image)
+
+
 def test_no_layers():
     assert refs(forge.image()) == ()
 

@@ -231,3 +231,10 @@ def test_headers_that_are_remembered_are_bounded():
 
 def test_a_header_does_not_show():
     assert "s3cret" not in repr(Proof("Basic s3cret", 0.0, None))
+
+
+def test_whose_they_are_takes_room_as_well():
+    proofs = Proofs(capacity=100_000)
+    for number in range(100):
+        proofs.put("k" * 10_000 + str(number), Proof("x", float("inf"), None))
+    assert sum(proofs.get("k" * 10_000 + str(number)) is not None for number in range(100)) < 10

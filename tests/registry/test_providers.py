@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -175,6 +176,18 @@ def test_a_bad_program_is_trouble_and_not_told_in_its_words(provided, code, said
     assert said in trouble.text
     assert trouble.text.startswith("credential provider provider: ")
     assert "s3cret" not in trouble.text
+
+
+def test_those_who_wait_for_one_that_hangs_do_not_wait_for_each_other(provided):
+    one = provided("time.sleep(60)")
+    object.__setattr__(one, "patience", 0.5)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(list, one.candidates(APP)) for _ in range(8)]
+        said = [trouble.text for future in asked for trouble in future.result()]
+    assert len(said) == 8
+    assert all("takes too long" in text or "took too long" in text for text in said)
+    assert time.monotonic() - begun < 3
 
 
 def test_a_program_that_hangs_holds_up_nobody_else(provided):

@@ -172,6 +172,26 @@ ARCH = "kubernetes.io/arch"
 AMD, ARM = (ARCH, "In", ["amd64"]), (ARCH, "In", ["arm64"])
 
 
+def test_what_a_pod_says_of_its_node_is_bounded():
+    """It is part of a key that is kept for minutes, and as long as a pod can be."""
+    many = _affinity(_expressions((ARCH, "In", [f"a{n}" for n in range(1_000)])))
+    assert workload_of(pod(affinity=many), namespace="prod").architectures is None
+    long = pod(nodeSelector={ARCH: "a" * 2_000, "kubernetes.io/os": "a" * 2_000})
+    found = workload_of(long, namespace="prod")
+    assert (found.architectures, found.os) == (None, None)
+
+
+def test_whose_pull_secrets_count_is_bounded():
+    names = ["", "a", "a", "b" * 10_000, *(f"s{n}" for n in range(10_000))]
+    document = pod(
+        serviceAccountName="c" * 10_000, imagePullSecrets=[{"name": name} for name in names]
+    )
+    account = workload_of(document, namespace="prod").account
+    assert account.pull_secrets[:3] == ("a", "b" * 254, "s0")
+    assert len(account.pull_secrets) == 17
+    assert len(account.service_account) == 254
+
+
 @pytest.mark.parametrize(
     ("selector", "terms", "architectures"),
     [

@@ -37,6 +37,13 @@ def test_weight_counts_and_a_replaced_value_weighs_once():
     assert (store.get("a"), store.get("b")) == ("xxxx", "xxxxxx")
 
 
+def test_keys_weigh_too():
+    store, _ = memory(capacity=10, weigh_key=len)
+    store.put("a" * 5, 1)
+    store.put("b" * 4, 2)
+    assert (store.get("a" * 5), store.get("b" * 4)) == (None, 2)  # 6 and 5
+
+
 def test_a_value_heavier_than_the_store_is_not_kept_and_displaces_nothing():
     store, _ = memory(capacity=3, weigh=len)
     store.put("a", "xx")

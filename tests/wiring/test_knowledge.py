@@ -36,13 +36,13 @@ def test_nothing_is_known_before_there_is_a_snapshot(tmp_path):
     knowledge = InCluster(tmp_path, max_stale=60)
     assert knowledge.missing() == "the cluster is not known yet"
     assert knowledge.age() == float("inf")
-    for ask in (knowledge.policies, knowledge.platforms, lambda: knowledge.namespace("team")):
+    for ask in (knowledge.policies, lambda: knowledge.at("team")):
         with pytest.raises(StateUnknown, match="the cluster is not known yet"):
             ask()
     known(tmp_path, held("p"))
     assert knowledge.missing() is None
     assert [one.name for one in knowledge.policies()] == ["p"]
-    assert knowledge.platforms() == frozenset({"linux/arm64"})
+    assert knowledge.at("team").platforms == frozenset({"linux/arm64"})
 
 
 def test_what_is_too_old_is_unknown_until_the_server_is_heard_of_again(tmp_path):
@@ -50,7 +50,7 @@ def test_what_is_too_old_is_unknown_until_the_server_is_heard_of_again(tmp_path)
     known(tmp_path, held("p"), seconds_ago=50)
     assert len(knowledge.policies()) == 1
     state.heard(tmp_path, 70)
-    for ask in (knowledge.policies, knowledge.platforms, lambda: knowledge.namespace("team")):
+    for ask in (knowledge.policies, lambda: knowledge.at("team")):
         with pytest.raises(StateUnknown, match=r"has not heard of the API server for 7\d s"):
             ask()
     assert knowledge.missing() is None  # all replicas would go at once
@@ -96,7 +96,7 @@ def test_a_policy_that_cannot_be_read_is_there_all_the_same(tmp_path):
 
 def test_a_namespace_is_as_the_snapshot_has_it(tmp_path):
     known(tmp_path)
-    found = InCluster(tmp_path, max_stale=60).namespace("team")
+    found = InCluster(tmp_path, max_stale=60).at("team").namespace
     labels = {"a": "b", "kubernetes.io/metadata.name": "team"}
     assert found.labels == labels
     metadata = {"name": "team", "labels": labels, "annotations": {"c": "d"}}
@@ -106,7 +106,7 @@ def test_a_namespace_is_as_the_snapshot_has_it(tmp_path):
 def test_a_namespace_cannot_name_itself_otherwise(tmp_path):
     lying = NamespaceState(name="team", labels={"kubernetes.io/metadata.name": "kube-system"})
     known(tmp_path, spaces=[lying])
-    found = InCluster(tmp_path, max_stale=60).namespace("team")
+    found = InCluster(tmp_path, max_stale=60).at("team").namespace
     assert found.labels["kubernetes.io/metadata.name"] == "team"
 
 
@@ -115,15 +115,15 @@ def test_one_that_is_not_in_the_snapshot_is_read_live(tmp_path):
     knowledge = InCluster(tmp_path, max_stale=60)
     link = Answering(tmp_path, lambda question: _spaces(question.namespace))
     try:
-        assert knowledge.namespace("team").labels["a"] == "b"
+        assert knowledge.at("team").namespace.labels["a"] == "b"
         with pytest.raises(StateUnknown, match="namespace gone could not be read: there is no"):
-            knowledge.namespace("gone")
+            knowledge.at("gone")
         with pytest.raises(StateUnknown, match="namespace hidden could not be read: 403"):
-            knowledge.namespace("hidden")
+            knowledge.at("hidden")
     finally:
         link.close()
     with pytest.raises(StateUnknown, match="the controller cannot be asked"):
-        knowledge.namespace("team")
+        knowledge.at("team")
 
 
 def _spaces(name):
@@ -135,5 +135,30 @@ def _spaces(name):
 def test_one_that_is_in_the_snapshot_is_not_asked_for(tmp_path):
     known(tmp_path)
     begun = time.monotonic()
-    assert InCluster(tmp_path, max_stale=60).namespace("team").name == "team"
+    assert InCluster(tmp_path, max_stale=60).at("team").namespace.name == "team"
     assert time.monotonic() - begun < 1
+
+
+def test_all_is_of_one_snapshot(tmp_path):
+    """Else a namespace labelled for a new policy may meet the policies from before it."""
+    knowledge = InCluster(tmp_path, max_stale=60)
+    over = threading.Event()
+
+    def change():
+        for number in range(10_000):
+            if over.is_set():
+                return
+            label = NamespaceState(name="team", labels={"policy": f"p{number % 2}"})
+            known(tmp_path, held(f"p{number % 2}"), spaces=[label])
+
+    known(tmp_path, held("p0"), spaces=[NamespaceState(name="team", labels={"policy": "p0"})])
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            found = knowledge.at("team")
+            assert [one.name for one in found.policies] == [found.namespace.labels["policy"]]
+    finally:
+        over.set()
+        thread.join()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -15,8 +17,9 @@ from webhook.gather.lanes import Lanes
 from webhook.gather.source import ImageRequest
 from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits
+from webhook.pod import Account
 from webhook.store.memory import Memory
-from webhook.wiring.weights import of_files, of_gathered, of_layer
+from webhook.wiring.weights import of_files, of_gathered, of_layer, of_request
 
 REQUEST = ImageRequest(reference=Reference.parse("registry.test/app:1"))
 FILES = [forge.file(f"usr/share/{'x' * 60}{number}") for number in range(2000)]
@@ -63,3 +66,13 @@ def test_a_weight_is_about_what_it_takes_of_memory(image):
         weight += of_layer(kept["layers"].get(key))
     assert 0.6 * taken < weight + 50_000
     assert weight < 4 * taken + 50_000
+
+
+def test_a_key_weighs_what_a_pod_said():
+    """A tenant makes keys as it likes: of small images, they are what takes the memory."""
+    names = tuple(f"{'a' * 240}{number}" for number in range(16))
+    account = Account(namespace="team", service_account="b" * 250, pull_secrets=names)
+    weight = of_request(replace(REQUEST, account=account)) - of_request(REQUEST)
+    assert weight >= sum(map(sys.getsizeof, (*names, "team", "b" * 250)))
+    wide = replace(REQUEST, nodes=frozenset({"c" * 900}), architectures=frozenset({"d" * 900}))
+    assert of_request(wide) - of_request(REQUEST) >= 1800

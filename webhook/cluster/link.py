@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,16 @@ import msgspec
 
 from webhook.cluster.state import SOCKET, NamespaceState
 from webhook.errors import StateUnknown
+from webhook.gather.lanes import Lanes
 
 MAX_QUESTION, MAX_ANSWER = 64 << 10, 4 << 20
 """Bytes."""
 _SECONDS = 5.0
 """In which a question has to come, once connected."""
 _AT_ONCE, _WAITING = 16, 64
+_OF_ONE = 4
+"""Questions about one namespace's credentials that are looked into at once: each may take some
+seconds, and no namespace takes the threads of the others."""
 _PAUSE = 0.2
 """Seconds after a connection that could not be taken."""
 
@@ -86,15 +91,20 @@ class Answering:
         folder: Path,
         answer: Answer,
         report: Callable[[str, str], None] = lambda _word, _text: None,
+        *,
+        seconds: float = _SECONDS,
     ) -> None:
+        """Answer in threads; nobody waits for longer than ``seconds`` for a turn."""
         self._path, self._answer, self._report = folder / SOCKET, answer, report
+        self._seconds = seconds
         self._closed = False
         self._path.unlink(missing_ok=True)  # of one that was killed
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
         self._path.chmod(0o600)
         self._listener.listen(_WAITING)
-        self._pool = ThreadPoolExecutor(_AT_ONCE, "answering")
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "asked")
+        self._lanes = Lanes(_OF_ONE, _AT_ONCE, spare=_AT_ONCE, name="answering")
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._thread.start()
 
@@ -110,6 +120,7 @@ class Answering:
         self._listener.close()
         self._path.unlink(missing_ok=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
 
     def _run(self) -> None:
         while True:
@@ -121,24 +132,40 @@ class Answering:
                 self._report("link-error", str(error))  # too many open files
                 time.sleep(_PAUSE)
                 continue
-            _patience(connected, _SECONDS)
+            _patience(connected, self._seconds)
             with suppress(RuntimeError):  # closing
-                self._pool.submit(self._serve, Connection(connected.detach()))
+                self._pool.submit(self._read, Connection(connected.detach()))
 
-    def _serve(self, connection: Any) -> None:
-        with connection, suppress(OSError, EOFError):
-            if not connection.poll(_SECONDS):
+    def _read(self, connection: Any) -> None:
+        """Take the question in, and have it answered in its lane."""
+        with ExitStack() as closing, suppress(OSError, EOFError):
+            closing.enter_context(connection)
+            if not connection.poll(self._seconds):
                 return
             try:
-                reply = self._answer(_QUESTION.decode(connection.recv_bytes(MAX_QUESTION)))
+                question = _QUESTION.decode(connection.recv_bytes(MAX_QUESTION))
             except msgspec.DecodeError as error:
-                reply = Reply(error=str(error))
-            except (OSError, EOFError):
-                raise
+                connection.send_bytes(msgspec.json.encode(Reply(error=str(error))))
+                return
+            end = time.monotonic() + self._seconds
+            self._lanes.submit(_lane(question), partial(self._serve, connection, question, end))
+            closing.pop_all()
+
+    def _serve(self, connection: Any, question: Question, end: float) -> None:
+        with connection, suppress(OSError):
+            if time.monotonic() >= end:
+                return
+            try:
+                reply = msgspec.json.encode(self._answer(question))
             except Exception as error:  # noqa: BLE001 - a bug: told, and this one is not answered
                 self._report("link-error", f"{type(error).__name__}: {error}")
-                reply = Reply(error="the controller failed at it")
-            connection.send_bytes(msgspec.json.encode(reply))
+                reply = msgspec.json.encode(Reply(error="the controller failed at it"))
+            connection.send_bytes(reply)
+
+
+def _lane(question: Question) -> str:
+    """Whose threads it is answered in: of its namespace, or of those that ask what one is like."""
+    return str((question.credentials or {}).get("namespace", ""))
 
 
 def _connected(path: Path, seconds: float) -> Any:

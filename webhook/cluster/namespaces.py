@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from webhook.cluster.events import Events, Subject
 from webhook.cluster.objects import Document, Objects
-from webhook.cluster.state import NamespaceState
+from webhook.cluster.state import NAMESPACE, NamespaceState
 from webhook.judge.policy import breaks_glass
 
 PATH = "/api/v1/namespaces"
@@ -38,7 +38,12 @@ def keep(item: Document, _before: object) -> HeldNamespace:
 
 
 def read(objects: Objects, name: str) -> NamespaceState | None:
-    """A namespace as it is now; None where there is none. Raises ``ApiRefused``."""
+    """A namespace as it is now; None where there is none. Raises ``ApiRefused``.
+
+    Whoever reaches the webhook's port says the name: ``x/secrets/y`` and ``?watch=true`` are none.
+    """
+    if not NAMESPACE.fullmatch(name):
+        return None
     found = objects.get(f"{PATH}/{name}")
     return None if found is None else _state(found)
 

@@ -20,13 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from webhook.cluster.state import NAMESPACE
 from webhook.gather.credentials import CONFIG_BYTES, Candidates, Credentials, Keyring, entries_of
-from webhook.pod import Account
+from webhook.pod import MOST_PULL_SECRETS, Account
 
-MOST_SECRETS = 16
-"""Read for one pod."""
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
-_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _TYPES: Mapping[str, tuple[str, bool]] = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson", False),
     "kubernetes.io/dockercfg": (".dockercfg", True),
@@ -68,7 +66,7 @@ class PullSecrets:
 
         Never raises for what the API server says, or does not.
         """
-        if not _NAMESPACE.fullmatch(account.namespace):
+        if not NAMESPACE.fullmatch(account.namespace):
             return Candidates(problems=("the namespace has no usable name",))
         if self.read is None:
             return Candidates(problems=tuple(_unread(account)))
@@ -83,9 +81,9 @@ class PullSecrets:
         names = [name for name in account.pull_secrets if name]
         if not names:
             names = self._of_service_account(read, account, found)
-        if len(names) > MOST_SECRETS:
-            found.problems.append(f"of {len(names)} pull secrets, {MOST_SECRETS} are read")
-        for name in dict.fromkeys(names[:MOST_SECRETS]):
+        if len(names) > MOST_PULL_SECRETS:
+            found.problems.append(f"of the pull secrets, {MOST_PULL_SECRETS} are read")
+        for name in dict.fromkeys(names[:MOST_PULL_SECRETS]):
             if _NAME.fullmatch(name):
                 yield name
             else:
@@ -135,7 +133,7 @@ def _entries(secret: Mapping[str, Any]) -> Mapping[str, Credentials]:
 
 def _unread(account: Account) -> Iterator[str]:
     """What to say where secrets are not read at all: only where the pod names some."""
-    names = [name for name in account.pull_secrets if _NAME.fullmatch(name)][:MOST_SECRETS]
+    names = [name for name in account.pull_secrets if _NAME.fullmatch(name)][:MOST_PULL_SECRETS]
     if names:
         secrets = ", ".join(f"Secret {account.namespace}/{name}" for name in names)
         yield f"{secrets} not read: slimgate is installed with pullSecrets.read=none"

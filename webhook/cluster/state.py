@@ -10,6 +10,7 @@ Knows files and clocks; nothing of Kubernetes' API.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,9 @@ from webhook.judge.state import PolicyState
 SNAPSHOT = "snapshot.json"
 SOCKET = "controller.sock"
 """Names in the shared folder."""
+
+NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""A name that a namespace can have: no other may become part of a path."""
 
 _Stamp = tuple[int, int]
 
@@ -78,14 +82,21 @@ def read(folder: Path) -> Snapshot | None:
 class SnapshotFile:
     """The snapshot as the answering process sees it; safe for threads."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._clock, self._monotonic = folder, clock, monotonic
         self._stamp: _Stamp | None = None
         self._snapshot: Snapshot | None = None
         self._lock = Lock()
         self._descriptor = -1
         """Of the file that was read last. While it is open, no other file has its inode."""
         self._readable, self._heard = False, float("-inf")
+        self._moved = (0.0, 0.0)
+        """The file's time, and since when it is that, on the monotonic clock."""
 
     def __del__(self) -> None:
         """Let go of the file."""
@@ -104,6 +115,7 @@ class SnapshotFile:
         """Seconds since the API server was last heard of; infinite before there is a snapshot.
 
         Of the newest that could be read. Ask before ``current``, which is then no older than that.
+        A wall clock that is put back makes it no younger than it was seen to become.
         """
         self.current()
         try:
@@ -112,7 +124,10 @@ class SnapshotFile:
             return float("inf")
         if self._readable:
             self._heard = changed
-        return max(0.0, self._clock() - self._heard)
+        now = self._monotonic()
+        if self._moved[0] != changed:
+            self._moved = (changed, now)
+        return max(0.0, self._clock() - self._heard, now - self._moved[1])
 
     def _look(self) -> _Stamp | None:
         """Which file it is: a new one has another inode; ``heard`` changes only its time."""

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from webhook.image import globs
 from webhook.image.reference import Reference
 from webhook.pod import Account
 
@@ -138,12 +139,8 @@ def matches(pattern: str, image: str) -> bool:
         port == its_port
         and len(labels) == len(its_labels)
         and its_path.startswith(path)
-        and all(map(_fits, labels, its_labels))
+        and all(map(globs.matches, labels, its_labels))
     )
-
-
-def _fits(pattern: str, label: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), label) is not None
 
 
 def _split(text: str) -> tuple[str, str, str]:

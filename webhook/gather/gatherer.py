@@ -263,11 +263,12 @@ class Gatherer:
         return self._account(request), where
 
     def _layer(self, request: ImageRequest, ref: LayerRef) -> Future[Layer]:
+        """What it holds. Another account may have had it read while this one waited its turn."""
         key = _layer_key(ref)
         return self._reading.start(
             (self._place(request), key),
             partial(self._caches.layers.get, key),
-            partial(self._read_layer, request, ref),
+            lambda: self._caches.layers.get(key) or self._read_layer(request, ref),
             lane=request.reference.registry,
         )
 
@@ -311,6 +312,9 @@ class Gatherer:
         )
 
     def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Layer]) -> Files:
+        known = self._caches.files.get(facts.manifest_digest)
+        if known is not None:  # another account had it done while this one waited its turn
+            return known
         trees = merge(layers, self._limits)
         files = files_of(facts.config, self._reread(request, layers, trees), trees)
         self._caches.files.put(facts.manifest_digest, files)

@@ -14,13 +14,18 @@ def layer_refs(manifest: Manifest, config: ImageConfig) -> tuple[LayerRef, ...]:
     """Pair each layer with its diff_id and the build step that made it, oldest first.
 
     Raises:
-        Malformed: their numbers differ; containerd refuses to unpack such an image.
+        Malformed: their numbers differ, and containerd refuses to unpack such an image; or a
+            layer has no bytes at all, and it refuses to fetch that (core/remotes/handlers.go,
+            ``Fetch``).
     """
     layers, diff_ids = manifest.layers, config.diff_ids
     if len(layers) != len(diff_ids):
         raise Malformed(
             f"the manifest lists {len(layers)} layers, the config {len(diff_ids)} diff_ids"
         )
+    for layer in layers:
+        if layer.size == 0:
+            raise Malformed(f"the layer {layer.digest} has no bytes: no node fetches such a one")
     steps = _created_by(config.history, len(layers))
     return tuple(
         LayerRef(

@@ -44,7 +44,7 @@ _TOKEN_SECONDS = 60  # the specification's default
 _TOKEN_SECONDS_MOST = 24 * 3600
 _SLACK = 0.9  # of a token's life; then a new one is fetched
 _PROOF_BYTES = 32 << 20
-"""Of all the headers that are remembered: some 10,000 of the usual length."""
+"""Of all the headers that are remembered, and whose they are: some 10,000 of the usual length."""
 _PROOF_OVERHEAD = 512
 ACCOUNT_SECONDS = 60.0
 """How long a header that was bought with a pod's credentials is used."""
@@ -68,7 +68,7 @@ class Proofs:
     """
 
     def __init__(self, capacity: int = _PROOF_BYTES) -> None:
-        """Hold headers of ``capacity`` bytes in all."""
+        """Hold headers of ``capacity`` bytes in all, with what they are kept under."""
         self._capacity, self._size = capacity, 0
         self._held: OrderedDict[Hashable, Proof] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class Proofs:
         with self._lock:
             self._drop(key)
             self._held[key] = proof
-            self._size += _weight(proof)
+            self._size += _weight(key, proof)
             while self._size > self._capacity:
                 self._drop(next(iter(self._held)))
 
@@ -98,11 +98,11 @@ class Proofs:
     def _drop(self, key: Hashable) -> None:
         proof = self._held.pop(key, None)
         if proof is not None:
-            self._size -= _weight(proof)
+            self._size -= _weight(key, proof)
 
 
-def _weight(proof: Proof) -> int:
-    return _PROOF_OVERHEAD + len(proof.header)
+def _weight(key: Hashable, proof: Proof) -> int:
+    return _PROOF_OVERHEAD + len(repr(key)) + len(proof.header)
 
 
 @dataclass(slots=True)

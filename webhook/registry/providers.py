@@ -80,19 +80,27 @@ class Provider:
         yield from keyring.candidates(image)
 
     def _entries(self, image: str) -> Entries:
-        # One run at a time: of a burst, the first one's answer mostly serves them all.
-        with self._lock:
-            for key in (image, image.partition("/")[0], _GLOBAL):
-                entries, until = self._known.get(key, ({}, 0.0))
-                if until > self.clock():
-                    return entries
-            answer = self._ask(image)
-            if answer.seconds > 0:
-                self._known.pop(answer.key, None)
-                self._known[answer.key] = (answer.entries, self.clock() + answer.seconds)
-                if len(self._known) > _KEPT:
-                    del self._known[next(iter(self._known))]
-            return answer.entries
+        # One run at a time: of a burst, the first one's answer mostly serves them all. Nobody
+        # waits for one that hangs after another.
+        if not self._lock.acquire(timeout=self.patience):
+            raise _ProviderError("others wait for it already, and it takes too long")
+        try:
+            return self._known_or_asked(image)
+        finally:
+            self._lock.release()
+
+    def _known_or_asked(self, image: str) -> Entries:
+        for key in (image, image.partition("/")[0], _GLOBAL):
+            entries, until = self._known.get(key, ({}, 0.0))
+            if until > self.clock():
+                return entries
+        answer = self._ask(image)
+        if answer.seconds > 0:
+            self._known.pop(answer.key, None)
+            self._known[answer.key] = (answer.entries, self.clock() + answer.seconds)
+            if len(self._known) > _KEPT:
+                del self._known[next(iter(self._known))]
+        return answer.entries
 
     def _ask(self, image: str) -> _Answer:
         request = {

@@ -35,6 +35,9 @@ PODS: Mapping[tuple[str, str], tuple[str, ...]] = {
 }
 """Where the pod is in an object, by API group and kind."""
 
+_PLATFORM_TEXT = 1_000
+"""Characters of all the systems or architectures that one pod names: they are part of the key
+that its images are remembered by. Who names more is taken to mean any."""
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _LIFECYCLE = ("postStart", "preStop")
 _ARCH, _OS = "kubernetes.io/arch", "kubernetes.io/os"
@@ -171,12 +174,10 @@ def _labelled(spec: Fields, label: str) -> frozenset[str] | None:
     judged, never one too few.
     """
     selected = spec.inner("nodeSelector").text(label)
-    required = _required(spec, label)
-    if selected is None:
-        return required
-    if required is not None and selected not in required:
-        return None
-    return frozenset({selected})
+    left = _required(spec, label)
+    if selected is not None:
+        left = frozenset({selected}) if left is None or selected in left else None
+    return left if left is not None and sum(map(len, left)) <= _PLATFORM_TEXT else None
 
 
 def _required(spec: Fields, label: str) -> frozenset[str] | None:

@@ -24,9 +24,11 @@ class Memory(Generic[K, V]):
         clock: Callable[[], float],
         seconds: float = float("inf"),
         weigh: Callable[[V], int] = lambda _: 1,
+        weigh_key: Callable[[K], int] = lambda _: 0,
     ) -> None:
-        """Hold values of at most ``capacity`` total weight (1 each by default)."""
-        self._capacity, self._seconds, self._weigh = capacity, seconds, weigh
+        """Hold values of at most ``capacity`` total weight (1 each by default), keys included."""
+        self._capacity, self._seconds = capacity, seconds
+        self._weigh, self._weigh_key = weigh, weigh_key
         self._clock = clock
         self._items: OrderedDict[K, tuple[V, int, float]] = OrderedDict()
         self._weight = 0
@@ -46,7 +48,7 @@ class Memory(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Keep a value; one heavier than the whole store is not kept."""
-        weight = self._weigh(value)
+        weight = self._weigh(value) + self._weigh_key(key)
         with self._lock:
             self._remove(key)
             self._forget_the_old()

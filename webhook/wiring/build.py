@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 
 from webhook.evaluate import evaluate
 from webhook.gather.credentials import PodCredentials
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
-from webhook.gather.source import Images
+from webhook.gather.source import Gathered, ImageRequest, Images
 from webhook.image.facts import LayerRef
 from webhook.judge.decision import BreakGlass, Decision
 from webhook.judge.policy import breaks_glass
@@ -22,7 +23,7 @@ from webhook.settings import Settings
 from webhook.store.memory import Memory
 from webhook.wiring.knowledge import Knowledge
 from webhook.wiring.sources import Sources
-from webhook.wiring.weights import of_files, of_gathered, of_layer
+from webhook.wiring.weights import of_files, of_gathered, of_layer, of_request
 
 _FAILURES = 20_000
 _CONFIG_BYTES = 128 * MIB
@@ -102,17 +103,18 @@ def build(
 
 def _caches(settings: Settings) -> Caches:
     clock = time.monotonic
+    images = partial(
+        Memory[ImageRequest, Gathered],
+        capacity=_CONFIG_BYTES,
+        clock=clock,
+        weigh=of_gathered,
+        weigh_key=of_request,
+    )
     return Caches(
-        tags=Memory(
-            capacity=_CONFIG_BYTES, clock=clock, seconds=settings.tag_seconds, weigh=of_gathered
-        ),
-        proofs=Memory(
-            capacity=_CONFIG_BYTES, clock=clock, seconds=_PROOF_SECONDS, weigh=of_gathered
-        ),
-        images=Memory(capacity=_CONFIG_BYTES, clock=clock, weigh=of_gathered),
-        partial=Memory(
-            capacity=_CONFIG_BYTES, clock=clock, seconds=_FAILURE_SECONDS, weigh=of_gathered
-        ),
+        tags=images(seconds=settings.tag_seconds),
+        proofs=images(seconds=_PROOF_SECONDS),
+        images=images(),
+        partial=images(seconds=_FAILURE_SECONDS),
         layers=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_layer),
         files=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_files),
         failures=Memory(capacity=_FAILURES, clock=clock, seconds=_FAILURE_SECONDS),
@@ -128,17 +130,16 @@ def judge_by(
     """
 
     def judge(workload: Workload, deadline: Deadline) -> Decision:
-        policies = knowledge.policies()
-        namespace = knowledge.namespace(workload.namespace)
+        at = knowledge.at(workload.namespace)
         judgements = evaluate(
-            replace(workload, nodes=knowledge.platforms()),
-            policies,
+            replace(workload, nodes=at.platforms),
+            at.policies,
             images,
             deadline,
-            namespace=namespace,
+            namespace=at.namespace,
             today=today(),
         )
-        broken: BreakGlass = "namespace" if breaks_glass(namespace.labels) else ""
+        broken: BreakGlass = "namespace" if breaks_glass(at.namespace.labels) else ""
         return Decision(
             judgements=judgements,
             audit_only=audit_only,

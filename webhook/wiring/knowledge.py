@@ -27,6 +27,19 @@ _ASKING = 2.0
 """Seconds for a namespace that is not in the snapshot yet."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What a pod is judged by in its namespace: all of one and the same time.
+
+    A policy that was made before a namespace was labelled for it is there where that label is.
+    """
+
+    namespace: Namespace
+    policies: Sequence[Policy]
+    platforms: frozenset[str] = frozenset()
+    """Of the cluster's nodes; empty where they are not known."""
+
+
 class Knowledge(Protocol):
     """All but ``missing`` may raise ``StateUnknown``."""
 
@@ -36,11 +49,8 @@ class Knowledge(Protocol):
     def policies(self) -> Sequence[Policy]:
         """All of them, as they stand now."""
 
-    def namespace(self, name: str) -> Namespace:
-        """One namespace, with its labels."""
-
-    def platforms(self) -> frozenset[str]:
-        """Of the cluster's nodes; empty where they are not known."""
+    def at(self, namespace: str) -> Situation:
+        """What pods of a namespace are judged by, as it stands now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +68,9 @@ class InFiles:
         """As the files had them."""
         return self.chosen
 
-    def namespace(self, name: str) -> Namespace:
+    def at(self, namespace: str) -> Situation:
         """As the file has it; one that is not there has the label that all have."""
-        return self.known(name)
-
-    def platforms(self) -> frozenset[str]:
-        """Nobody said."""
-        return frozenset()
+        return Situation(namespace=self.known(namespace), policies=self.chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +105,17 @@ class InCluster:
         """As they stood when the API server was last heard of."""
         return [policy for _, policy in self._current().policies]
 
-    def platforms(self) -> frozenset[str]:
-        """Of all nodes."""
-        return self._current().platforms
-
-    def namespace(self, name: str) -> Namespace:
-        """By the snapshot; one that is not in it was made just now, and is read live."""
-        found = self._current().namespaces.get(name) or self._live(name)
-        labels = {**found.labels, NAME_LABEL: name}
-        metadata = {"name": name, "labels": labels, "annotations": found.annotations}
-        return Namespace(name=name, labels=labels, document={"metadata": metadata})
+    def at(self, namespace: str) -> Situation:
+        """By one snapshot; a namespace that is not in it was made just now, and is read live."""
+        seen = self._current()
+        found = seen.namespaces.get(namespace) or self._live(namespace)
+        labels = {**found.labels, NAME_LABEL: namespace}
+        metadata = {"name": namespace, "labels": labels, "annotations": found.annotations}
+        return Situation(
+            namespace=Namespace(name=namespace, labels=labels, document={"metadata": metadata}),
+            policies=tuple(policy for _, policy in seen.policies),
+            platforms=seen.platforms,
+        )
 
     def credentials(self, account: Account, reference: Reference) -> Candidates:
         """As ``PodCredentials``: the controller reads the secrets, this process cannot."""

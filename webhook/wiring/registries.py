@@ -23,6 +23,7 @@ from webhook.registry.proxies import Proxies
 from webhook.registry.transport import HostSettings, Transport
 from webhook.settings import Settings
 from webhook.store.memory import Memory
+from webhook.wiring.weights import of_account
 
 _SECRET_SECONDS = 60.0
 """How long a pod's credentials are remembered: so long a Secret that was changed counts."""
@@ -110,7 +111,11 @@ def remembering(ask: PodCredentials, clock: Callable[[], float]) -> PodCredentia
     What could not be had is asked for again: the Secret may be made any moment.
     """
     known: Memory[tuple[Account, str], Candidates] = Memory(
-        capacity=_SECRET_BYTES, clock=clock, seconds=_SECRET_SECONDS, weigh=_weight
+        capacity=_SECRET_BYTES,
+        clock=clock,
+        seconds=_SECRET_SECONDS,
+        weigh=_weight,
+        weigh_key=lambda key: of_account(key[0]),
     )
 
     def asked(account: Account, reference: Reference) -> Candidates:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from webhook.gather.source import Gathered, Unread
+from webhook.gather.source import Gathered, ImageRequest, Unread
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Files, ImageFacts
 from webhook.image.layer import Layer
+from webhook.pod import Account
 
 _OBJECT = 256
 """An entry, an executable, a string: each with the objects around it."""
@@ -20,6 +21,17 @@ _OBJECT = 256
 def of_gathered(gathered: Gathered) -> int:
     """Manifests and configs of an image on its platforms."""
     return sum(_OBJECT if isinstance(item, Unread) else _facts(item) for item in gathered)
+
+
+def of_request(request: ImageRequest) -> int:
+    """The key of an image: a pod says much of it."""
+    of_pod = (*request.nodes, *(request.architectures or ()))
+    return _OBJECT + _texts(of_pod) + (of_account(request.account) if request.account else 0)
+
+
+def of_account(account: Account) -> int:
+    """The key of what is known on somebody's behalf."""
+    return _texts((account.namespace, account.service_account, *account.pull_secrets))
 
 
 def of_layer(layer: Layer) -> int:

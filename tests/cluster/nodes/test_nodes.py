@@ -10,6 +10,7 @@ from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
 from tests.support.push import push
 from tests.support.samples import SAMPLES
+from webhook import __version__
 
 pytestmark = pytest.mark.nodes
 
@@ -41,6 +42,17 @@ def test_pods_run_and_are_spoken_to(real, place, image):
     assert eventually(lambda: real.must("logs", "app", "-n", place) == "uid 65532 gid 65532\n")
     said = real.kubectl("exec", "app", "-n", place, "--", "/missing")
     assert "stat /missing: no such file or directory" in said.err
+
+
+def test_slimgates_own_image_runs(real, place, own_image):
+    """As the chart will run it: nothing may be written, and the kubelet proves it is not root."""
+    context = {"readOnlyRootFilesystem": True, "runAsNonRoot": True}
+    one = pod("own", push(real.registry.host, "slimgate", own_image.image), restartPolicy="Never")
+    one["spec"]["containers"][0] |= {"args": ["--version"], "securityContext": context}
+    assert real.create(one, "-n", place).status == 0
+    done = "--for=jsonpath={.status.phase}=Succeeded"
+    real.must("wait", done, "pod/own", "-n", place, "--timeout=50s")
+    assert real.must("logs", "own", "-n", place) == f"slimgate {__version__}\n"
 
 
 def test_a_drained_node_is_empty_and_the_other_takes_over(real, place, image):

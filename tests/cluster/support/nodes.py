@@ -449,7 +449,6 @@ def _kubelet_config(node: Node, folder: Path) -> dict[str, Any]:
         "podLogsDir": str(node.folder / "logs"),
         "volumePluginDir": str(node.folder / "volume-plugins"),
         "evictionHard": {"memory.available": "100Mi"},
-        "runtimeRequestTimeout": "15s",  # containerd opens a fifo called /etc/passwd, and waits
         "serializeImagePulls": False,
         "registryPullQPS": 0,
         "eventRecordQPS": 0,
