@@ -46,6 +46,8 @@ _DEAF = 300.0
 _FRESH = 60.0
 _RELEASED = 5.0
 """Seconds in which the Lease is given up at the end."""
+_LEADERS = frozenset({"lease", "leader", "status"})
+"""Parts that end at once: another replica is to do that."""
 _FRAMES = 4
 """Of a traceback, the innermost."""
 
@@ -68,6 +70,9 @@ class Duties:
     ca: timedelta = timedelta(days=365)
     leaf: timedelta = timedelta(days=30)
     overlap: float = 60.0
+    linger: float = 0.0
+    """Seconds after the end has begun in which all but the leader's part goes on: the process
+    that answers is a lame duck then, and still has questions."""
 
     @property
     def registration(self) -> str:
@@ -128,9 +133,14 @@ class Controller:
     _threads: dict[str, threading.Thread] = field(default_factory=dict)
     _link: Answering | None = None
     _synced: bool = False
+    _ending: bool = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Do it all until ``stop``; then give the Lease up, so that another leads at once."""
+    def run(self, stop: threading.Event, over: threading.Event | None = None) -> None:
+        """Do it all until ``stop``; then give the Lease up, so that another leads at once.
+
+        What this replica's reviews need goes on for ``linger`` seconds, or until ``over`` is set.
+        """
+        over = over or threading.Event()
         instruments = ClusterInstruments(self.registry)
         certificates = Instruments(self.registry)
         objects = Objects(self.api)
@@ -159,11 +169,16 @@ class Controller:
         )
         self._link = link
         for name, part in self._parts.items():
-            thread = threading.Thread(target=self._live, args=(name, part, stop), name=name)
+            until = stop if name in _LEADERS else over
+            thread = threading.Thread(target=self._live, args=(name, part, until), name=name)
             thread.daemon = True
             self._threads[name] = thread
             thread.start()
         stop.wait()
+        self._ending = True
+        if self.dead() is None:
+            over.wait(self.duties.linger)
+        over.set()
         link.close()
         self._threads["lease"].join(_RELEASED)
 
@@ -175,7 +190,7 @@ class Controller:
         if self._link is not None and not self._link.alive():
             return "link is dead"
         for name, part in self._parts.items():
-            thread = self._threads.get(name)
+            thread = None if self._ending and name in _LEADERS else self._threads.get(name)
             if thread is not None and not (thread.is_alive() and part.alive()):
                 return f"{name} is dead"
         watches = {n: p for n, p in self._parts.items() if isinstance(p, Watch)}
