@@ -29,11 +29,12 @@ def server():
 
 
 @contextmanager
-def controlling(server, folder):
+def controlling(server, folder, stop=None, linger=0.0):
     """A controller of certificates by somebody else; ``said`` is what it reports."""
     settings = client.Configuration()
     settings.host, settings.retries = server.url, False
-    api, said, stop = connect(settings), [], threading.Event()
+    api, said, stop = connect(settings), [], stop or threading.Event()
+    over = threading.Event()
     duties = Duties(
         folder=folder,
         release="slimgate",
@@ -41,6 +42,7 @@ def controlling(server, folder):
         identity="one",
         certificates="external",
         failure_policy="Ignore",
+        linger=linger,
     )
     one = Controller(
         api,
@@ -48,12 +50,13 @@ def controlling(server, folder):
         CollectorRegistry(),
         lambda word, text: said.append((word, text)),
     )
-    thread = threading.Thread(target=one.run, args=(stop,))
+    thread = threading.Thread(target=one.run, args=(stop, over))
     thread.start()
     try:
         yield one, said
     finally:
         stop.set()
+        over.set()
         server.over.set()
         thread.join(10)
         for part in one._threads.values():
@@ -174,3 +177,25 @@ def test_a_name_is_no_way_into_the_api(server, tmp_path, name):
         reply = ask(tmp_path, Question(namespace=name), 5)
         assert (reply.namespace, reply.error) == (None, None)
         assert ask(tmp_path, Question(namespace="team"), 5).namespace.annotations["a"] == "secret"
+
+
+def test_a_lame_duck_is_still_told_what_it_asks(server, tmp_path):
+    """The process that answers goes on for a while, and its reviews need the same as before."""
+    stop = threading.Event()
+    with controlling(server, tmp_path, stop, linger=30.0) as (one, _):
+        assert eventually(lambda: one.missing() is None)
+        stop.set()
+        assert eventually(lambda: not one._threads["lease"].is_alive())
+        server.lists = [raw('{"metadata": {"name": "new", "labels": {"a": "b"}}}')]
+        assert ask(tmp_path, Question(namespace="new"), 5).namespace.labels == {"a": "b"}
+        stamp = (tmp_path / state.SNAPSHOT).stat().st_mtime_ns
+        assert eventually(lambda: (tmp_path / state.SNAPSHOT).stat().st_mtime_ns != stamp)
+        assert one.dead() is None
+
+
+def test_without_a_lame_duck_it_ends_at_once(server, tmp_path):
+    stop = threading.Event()
+    with controlling(server, tmp_path, stop) as (one, _):
+        assert eventually(lambda: one.missing() is None)
+        stop.set()
+        assert eventually(lambda: not one._link.alive())

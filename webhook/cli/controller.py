@@ -95,6 +95,12 @@ _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     show_default=True,
     help="In which every API server has a new CA, before a certificate by it is served.",
 )
+@option(
+    "--linger",
+    type=Duration(),
+    help="On SIGTERM, go on for so long with what slimgate serve needs: twice its --lame-duck. "
+    "Default: not at all.",
+)
 @option("--metrics", metavar="HOST:PORT", help="Probes and /metrics, without TLS.")
 @option("--kubeconfig", type=FILE, help="How to reach the API server from outside a pod.")
 @version
@@ -112,6 +118,7 @@ def command(
     ca_days: int,
     leaf_days: int,
     overlap: float,
+    linger: float | None,
     metrics: str | None,
     kubeconfig: Path | None,
 ) -> None:
@@ -127,7 +134,8 @@ def command(
       slimgate controller --state /tmp/gate --kubeconfig ~/.kube/config --namespace slimgate \\
           --certificates external --failure-policy Ignore
 
-    It ends on SIGTERM, and hands the Lease on at once.
+    It ends on SIGTERM, and hands the Lease on at once. With --linger it then still answers
+    slimgate serve for as long as that is a lame duck; a second SIGTERM, or Ctrl-C, ends that.
     """  # noqa: D301 - click's mark for lines that are not wrapped
     settings = configured(kubeconfig)
     duties = Duties(
@@ -143,8 +151,10 @@ def command(
         ca=timedelta(days=ca_days),
         leaf=timedelta(days=leaf_days),
         overlap=overlap,
+        linger=linger or 0.0,
     )
-    registry, log, stop = CollectorRegistry(), json_log(sys.stderr), threading.Event()
+    registry, log = CollectorRegistry(), json_log(sys.stderr)
+    stop, over = threading.Event(), threading.Event()
     ProcessCollector(registry=registry)
     running: list[Controller] = []
     if metrics is not None:
@@ -154,13 +164,19 @@ def command(
             exposition=lambda: generate_latest(registry),
         )
         serve_probes(bound(metrics), app)
+
+    def end(number: int, _frame: object) -> None:
+        if stop.is_set() or number == signal.SIGINT:
+            over.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     report = _reporter(log)
     reads_secrets = pull_secrets == "read"
     controller = Controller(connect(settings), duties, registry, report, reads_secrets)
     running.append(controller)
-    controller.run(stop)
+    controller.run(stop, over)
 
 
 def _own_namespace() -> str:

@@ -46,6 +46,8 @@ _DEAF = 300.0
 _FRESH = 60.0
 _RELEASED = 5.0
 """Seconds in which the Lease is given up at the end."""
+_LEADERS = frozenset({"lease", "leader", "status"})
+"""Parts that end at once: another replica is to do that."""
 _FRAMES = 4
 """Of a traceback, the innermost."""
 
@@ -70,6 +72,9 @@ class Duties:
     ca: timedelta = timedelta(days=365)
     leaf: timedelta = timedelta(days=30)
     overlap: float = 60.0
+    linger: float = 0.0
+    """Seconds after the end has begun in which all but the leader's part goes on: the process
+    that answers is a lame duck then, and still has questions."""
 
     @property
     def registration(self) -> str:
@@ -130,9 +135,14 @@ class Controller:
     _threads: dict[str, threading.Thread] = field(default_factory=dict)
     _link: Answering | None = None
     _synced: bool = False
+    _ending: bool = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Do it all until ``stop``; then give the Lease up, so that another leads at once."""
+    def run(self, stop: threading.Event, over: threading.Event | None = None) -> None:
+        """Do it all until ``stop``; then give the Lease up, so that another leads at once.
+
+        What this replica's reviews need goes on for ``linger`` seconds, or until ``over`` is set.
+        """
+        over = over or threading.Event()
         instruments = ClusterInstruments(self.registry)
         instruments.glass_broken(self.duties.break_glass)
         certificates = Instruments(self.registry)
@@ -163,7 +173,10 @@ class Controller:
         self._link = link
         threads = {
             name: threading.Thread(
-                target=self._live, args=(name, part, stop), name=name, daemon=True
+                target=self._live,
+                args=(name, part, stop if name in _LEADERS else over),
+                name=name,
+                daemon=True,
             )
             for name, part in parts.items()
         }
@@ -171,6 +184,10 @@ class Controller:
             thread.start()
         self._threads, self._parts = threads, parts  # whole: probes ask meanwhile
         stop.wait()
+        self._ending = True
+        if self.dead() is None:
+            over.wait(self.duties.linger)
+        over.set()
         link.close()
         threads["lease"].join(_RELEASED)
 
@@ -182,6 +199,8 @@ class Controller:
         if self._link is not None and not self._link.alive():
             return "link is dead"
         for name, part in self._parts.items():
+            if self._ending and name in _LEADERS:
+                continue
             if not (self._threads[name].is_alive() and part.alive()):
                 return f"{name} is dead"
         watches = {n: p for n, p in self._parts.items() if isinstance(p, Watch)}

@@ -20,6 +20,8 @@ _ALL = (
     "slimgate enforces nothing in any namespace, since it was installed with breakGlass: true; "
     "set that to false when the emergency is over"
 )
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""kubectl's own copy of the object: as large as all the rest, and asked for by nobody."""
 _AGAIN = 3600.0
 """Seconds after which a broken glass is told of again."""
 
@@ -82,8 +84,9 @@ class BrokenGlass:
 
 def _state(item: Document) -> NamespaceState:
     metadata = item.get("metadata") or {}
+    annotations: dict[str, str] = metadata.get("annotations") or {}
     return NamespaceState(
         name=str(metadata.get("name", "")),
         labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
+        annotations={key: text for key, text in annotations.items() if key != _APPLIED},
     )
