@@ -24,6 +24,7 @@ from tests.cluster.support.installed import CHART, NAMESPACE, RELEASE, SELECTOR,
 from tests.cluster.support.load import load
 from tests.cluster.support.objects import pod, template
 from tests.cluster.support.processes import eventually
+from tests.support import forge
 from tests.support.push import push
 from tests.support.samples import SAMPLES
 
@@ -206,11 +207,17 @@ def replicas(real, name):
     )
 
 
-def test_a_platform_that_no_node_has_is_not_judged(gate):
-    """slimgate knows the nodes: this cluster's are linux/amd64 only."""
-    snapshot = gate.cluster.objects("nodes")
-    found = {one["status"]["nodeInfo"]["architecture"] for one in snapshot}
-    assert found == {"amd64"}
+def test_platforms_that_no_node_has_are_not_judged(gate):
+    """The nodes are linux/amd64: a shell in the arm64 image of an index reaches none of them."""
+    good, bad = SAMPLES["distroless"].image, SAMPLES["shell-by-name"].image
+    for name, (amd64, arm64), refused in (
+        ("shell-elsewhere", (good, bad), False),
+        ("shell-here", (bad, good), True),
+    ):
+        entries = [(amd64, {"os": "linux", "architecture": "amd64"})]
+        entries.append((arm64, {"os": "linux", "architecture": "arm64"}))
+        index = push(gate.cluster.registry.host, f"samples/{name}", forge.index(entries))
+        assert denied(gate, index) is refused, name
 
 
 # What happens to a cluster while pods are created.
@@ -308,6 +315,7 @@ HAPPENINGS = {
 def watched(gate, images):
     """Pods asked for all the while, and for ``SECONDS`` at least."""
     gate.settled()
+    gate.until(gate.enforcing)  # a rollback brings Ignore back, until it is proved anew
     for name in ("distroless", "shell-by-name"):  # read them first: this is about known images
         ask(gate, images[name])
     real = gate.cluster
@@ -344,11 +352,9 @@ def test_an_api_server_that_restarts_finds_slimgate_where_it_was(gate, images, r
     """Its own absence aside, nothing fails and nothing is wrong; watches go on by themselves."""
     with watched(gate, images) as done:
         gone = time.monotonic()
-        begun = done.asked[0].at if done.asked else 0.0
         gate.cluster.restart_api_server()
         back = time.monotonic()
     tell(request, f"API server restart ({back - gone:.0f} s away): {done.summary()}")
-    assert begun < SECONDS
     assert not done.wrong, done.faults()
     answered = [one for one in done.asked if one.status]
     unanswered = [one for one in done.failed if one.status]
