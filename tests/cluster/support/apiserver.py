@@ -148,12 +148,13 @@ class Setting:
 
 @contextmanager
 def cluster(
+    setting: Setting = Setting(),
+    /,
     *,
     etcd: Path,
     kube_apiserver: Path,
     kubectl: Path,
     folder: Path,
-    setting: Setting = Setting(),
 ) -> Iterator[Cluster]:
     """Run etcd and the API server, with what they write in ``folder``; ready in seconds."""
     port = free_port()

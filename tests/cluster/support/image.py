@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from tests.support import forge
 ROOT = Path(__file__).parents[3]
 INPUTS = ("Dockerfile", ".dockerignore", "LICENSE", "requirements.lock", "webhook", "policies")
 """All that the image is made from, besides its bases; below the repository."""
+WEEK = 7 * 86400
+"""Seconds: another clone of the repository may have an image of its own in the same cache."""
 PROGRAMS = ("buildah", "mmdebstrap", "skopeo")
 BASES = {"BASE": "localhost/runtime:stand-in", "BUILDER": "localhost/builder:stand-in"}
 """Build argument to the name that its stand-in has in buildah's store: an OCI layout is no FROM."""
@@ -88,8 +91,8 @@ def own_image(say: Say) -> Made:
         made = Made(_images() / f"slimgate-{pins}")
         if not made.layout.exists():
             say(f"building slimgate's image (a minute or two; kept in {made.layout})")
-            _forget(_images(), "slimgate-*")
             build_image(made.layout, runtime, builder)
+        _used(made.layout)
         return made
 
 
@@ -134,9 +137,12 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _forget(place: Path, pattern: str) -> None:
-    for old in place.glob(pattern):
-        shutil.rmtree(old)
+def _used(kept: Path) -> None:
+    """Note that it was used now, and remove what nobody used for a week."""
+    os.utime(kept)
+    for old in _images().glob("*-*"):
+        if time.time() - old.stat().st_mtime > WEEK:
+            shutil.rmtree(old)
 
 
 def _hash(parts: list[bytes]) -> str:
@@ -180,12 +186,12 @@ def _bases(say: Say) -> tuple[Made, Made]:
     place = _images() / f"bases-{_hash([own])}"
     if not place.exists():
         say(f"assembling the bases from Debian packages (half a minute; kept in {place})")
-        _forget(_images(), "bases-*")
         with tempfile.TemporaryDirectory(dir=_images()) as work:
             unfinished = Path(work)
             assembly.assemble(unfinished, tags=BASES)
             unfinished.chmod(0o755)
             shutil.copytree(unfinished, place)
+    _used(place)
     return Made(place / "runtime"), Made(place / "builder")
 
 

@@ -188,11 +188,11 @@ def real_cluster(
         )
         bare = stack.enter_context(
             cluster(
+                _setting(folder, places, env, flags or {}),
                 etcd=provide(build.ETCD),
                 kube_apiserver=provide(build.KUBE_APISERVER),
                 kubectl=provide(build.KUBECTL),
                 folder=folder,
-                setting=_setting(folder, places, env, flags or {}),
             )
         )
         pause = push(images.host, "pause", forge.image([[program("pause")]], entrypoint=["/pause"]))
