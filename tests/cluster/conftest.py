@@ -111,6 +111,18 @@ def bare_cluster(provide, tmp_path_factory) -> Iterator[Cluster]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def alone(provide, tmp_path_factory) -> Iterator[Cluster]:
+    """An API server of one module's own: nobody else's webhook is asked there."""
+    with cluster(
+        etcd=provide(build.ETCD),
+        kube_apiserver=provide(build.KUBE_APISERVER),
+        kubectl=provide(build.KUBECTL),
+        folder=tmp_path_factory.mktemp("alone"),
+    ) as one:
+        yield one
+
+
 @pytest.fixture(scope="session")
 def veteran(bare_cluster, images) -> str:
     """The name of a pod in prod that was there before slimgate was; its image runs as root."""

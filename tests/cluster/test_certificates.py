@@ -149,9 +149,9 @@ class Replica:
 
 
 @pytest.fixture
-def guard(bare_cluster):
+def guard(alone):
     """The API server with what the chart renders; the webhook is asked about one namespace."""
-    one = bare_cluster
+    one = alone
     one.must("create", "namespace", NS)
     for which in ("ca", "tls"):
         one.must("create", "secret", "generic", f"slimgate-{which}", "-n", NS)

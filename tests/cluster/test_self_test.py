@@ -109,12 +109,12 @@ def registration(gate: Gate) -> dict:
 
 
 @pytest.fixture(scope="module")
-def gate(bare_cluster) -> Iterator[Gate]:
+def gate(alone) -> Iterator[Gate]:
     """It answers for one namespace, from when the API server asks it."""
-    bare_cluster.must("create", "namespace", NAME)
-    bare_cluster.must("create", "serviceaccount", "default", "--namespace", NAME)
+    alone.must("create", "namespace", NAME)
+    alone.must("create", "serviceaccount", "default", "--namespace", NAME)
     with listening(Gate()) as one:
-        bare_cluster.must("create", "-f", "-", stdin=json.dumps(registration(one)))
+        alone.must("create", "-f", "-", stdin=json.dumps(registration(one)))
         document = {
             "apiVersion": "v1",
             "kind": "PodTemplate",
@@ -123,17 +123,17 @@ def gate(bare_cluster) -> Iterator[Gate]:
         }
 
         def heard() -> bool:
-            bare_cluster.create(document, "--namespace", NAME, "--dry-run=server")
+            alone.create(document, "--namespace", NAME, "--dry-run=server")
             return bool(one.asked)
 
         assert eventually(heard)
         yield one
-        bare_cluster.must("delete", "validatingwebhookconfiguration", NAME)
+        alone.must("delete", "validatingwebhookconfiguration", NAME)
 
 
 @pytest.fixture
-def server(bare_cluster) -> ApiServer:
-    return ApiServer(url=bare_cluster.url, token=TOKEN, authority=bare_cluster.folder / "ca.crt")
+def server(alone) -> ApiServer:
+    return ApiServer(url=alone.url, token=TOKEN, authority=alone.folder / "ca.crt")
 
 
 def problems(server, *, audit_only=False, seconds=0.0):
@@ -183,7 +183,7 @@ def test_webhook_that_is_not_asked(gate, server):
         gate.echoes = True
 
 
-def test_refused_by_something_else(gate, server, bare_cluster):
+def test_refused_by_something_else(gate, server, alone):
     """Only slimgate's own refusal counts: here the namespace is missing."""
     steps = self_test(
         server, namespace="missing", good=GOOD, bad=BAD, audit_only=False, seconds=0.0
@@ -218,12 +218,12 @@ def test_api_server_away(tmp_path):
 
 
 @pytest.fixture
-def mounted(bare_cluster, tmp_path, monkeypatch):
+def mounted(alone, tmp_path, monkeypatch):
     """The folder and the environment of a pod."""
     (tmp_path / "token").write_text(TOKEN)
-    (tmp_path / "ca.crt").write_bytes((bare_cluster.folder / "ca.crt").read_bytes())
+    (tmp_path / "ca.crt").write_bytes((alone.folder / "ca.crt").read_bytes())
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(bare_cluster.port))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(alone.port))
     return tmp_path
 
 

@@ -33,11 +33,11 @@ AGE = "slimgate_snapshot_age_seconds"
 def api(request, provide, tmp_path_factory):
     """An API server of these tests' own, without its cache of watches: it cannot hide a gap."""
     with cluster(
+        Setting(flags={"watch-cache": "false"}),
         etcd=provide(build.ETCD),
         kube_apiserver=provide(SERVERS[request.param]),
         kubectl=provide(build.KUBECTL),
         folder=tmp_path_factory.mktemp("away-cluster"),
-        setting=Setting(flags={"watch-cache": "false"}),
     ) as one:
         yield one
 
