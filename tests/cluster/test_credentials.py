@@ -100,7 +100,7 @@ def read(bare_cluster, tenants, registries):
     asked = []
 
     def ask(account, reference):
-        question = json.loads(json.dumps(question_of(account, reference)))["credentials"]
+        question = json.loads(json.dumps(question_of(account, reference)))
         asked.append(question)
         return candidates_of(json.loads(json.dumps(pull_secrets.answer(secrets, question))))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -168,14 +168,9 @@ def command(
         waiters=THREADS // 2,
         tag_seconds=_TAG_SECONDS,
     )
-    in_files = partial(_in_files, policies, namespaces)
-    if state is None:
-        in_files()  # what is wrong with the files ends the start, not a worker
-    elif policies is not None or namespaces is not None:
-        raise UsageError("--state goes without --policies and --namespaces: they are the cluster's")
+    knowledge = _knowledge(policies, namespaces, state, max_stale)
     with closing(Sources(settings)) as sources:
         sources.connect()  # what is wrong with the settings ends the start, not a worker
-    knowledge = partial(InCluster, state, max_stale=max_stale) if state else in_files
     own = state is not None and cert is None and key is None
     if state and own:
         cert, key = state / "tls" / "tls.crt", state / "tls" / "tls.key"
@@ -195,21 +190,27 @@ def command(
     serve(application, serving)
 
 
-def _in_files(policies: str | None, namespaces: Path | None) -> InFiles:
-    chosen = read_policies(BUILTIN if policies is None else (policies,), select=True)
-    return InFiles(chosen=chosen, known=read_namespaces(namespaces))
+def _knowledge(
+    policies: str | None, namespaces: Path | None, state: Path | None, max_stale: float
+) -> InFiles | InCluster:
+    """Files are read now: what is wrong with them ends the start, not a worker."""
+    if state is None:
+        chosen = read_policies(BUILTIN if policies is None else (policies,), select=True)
+        return InFiles(chosen=chosen, known=read_namespaces(namespaces))
+    if policies is not None or namespaces is not None:
+        raise UsageError("--state goes without --policies and --namespaces: they are the cluster's")
+    return InCluster(state, max_stale=max_stale)
 
 
 def _application(
     settings: Settings,
-    make: Callable[[], InFiles | InCluster],
+    knowledge: InFiles | InCluster,
     *,
     cert: Path | None,
     audit_only: bool,
     break_glass: bool,
 ) -> Flask:
     """Made in the process that answers: threads do not survive a fork."""
-    knowledge = make()
     pods = knowledge.credentials if isinstance(knowledge, InCluster) else None
     wired = build(settings, pods=pods)
     log, metrics = json_log(sys.stderr), Metrics(__version__)

@@ -232,37 +232,31 @@ class Controller:
         known = (
             {} if before is None else {p.name: Held(state=p, status={}) for p in before.policies}
         )
-        changed = self._changed.set
 
         def changed_policies() -> None:
             self._changed.set()
             self._woken.set()
 
+        watch = partial(Watch, self.api, report=self.report)
         return _Watches(
-            policies=Watch(
-                self.api,
+            policies=watch(
                 policies.PATH,
                 keep=policies.keep,
                 changed=changed_policies,
                 known=known,
                 relisted=instruments.relisted("imagepolicies"),
-                report=self.report,
             ),
-            namespaces=Watch(
-                self.api,
+            namespaces=watch(
                 namespaces.PATH,
                 keep=namespaces.keep,
-                changed=changed,
+                changed=self._changed.set,
                 relisted=instruments.relisted("namespaces"),
-                report=self.report,
             ),
-            nodes=Watch(
-                self.api,
+            nodes=watch(
                 nodes.PATH,
                 keep=nodes.keep,
-                changed=changed,
+                changed=self._changed.set,
                 relisted=instruments.relisted("nodes"),
-                report=self.report,
             ),
         )
 

@@ -17,9 +17,9 @@ from kubernetes.dynamic import DynamicClient
 
 from webhook.certs.issue import pem, read_certificates
 from webhook.cluster.objects import CONFLICT, INVALID, ApiRefused, Document, Objects
+from webhook.review import probe
 
 MANAGED = "slimgate.dev/managed"
-PROBE = "slimgate.dev/probe"
 PODS, TEMPLATES = "pods.slimgate.dev", "templates.slimgate.dev"
 MANAGER = "slimgate-controller"
 FailurePolicy = Literal["Auto", "Fail", "Ignore"]
@@ -157,14 +157,9 @@ class Enforcement:
     def proved(self) -> bool:
         """Whether a nonce came back; raises ``ApiRefused`` where the dry run is not allowed."""
         nonce = secrets.token_hex(16)
-        body = {
-            "apiVersion": "v1",
-            "kind": "PodTemplate",
-            "metadata": {"generateName": "slimgate-probe-", "annotations": {PROBE: nonce}},
-            "template": {"spec": {"containers": [{"name": "app", "image": "slimgate.dev/probe"}]}},
-        }
+        body = probe.asking(nonce)
         answered = self._objects.ask("post", self._path, body, query={"dryRun": "All"})
-        return any(f'"slimgate answers: {nonce}"' in text for text in answered.warnings)
+        return any(f'"{probe.answer(nonce)}"' in text for text in answered.warnings)
 
 
 def changed_meanwhile(error: ApiRefused) -> bool:

@@ -18,10 +18,10 @@ from typing import Any
 import urllib3
 
 from webhook.errors import UsageError
+from webhook.review import probe
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts the ServiceAccount's token and the API server's CA."""
-_PROBE = "slimgate.dev/probe"
 _DENIED = 'admission webhook "pods.slimgate.dev" denied the request'
 _SECONDS = 30.0
 _PAUSE = 1.0
@@ -136,16 +136,10 @@ def self_test(
 
 def _reached(server: ApiServer, namespace: str) -> str | None:
     nonce = secrets.token_hex(8)
-    document = {
-        "apiVersion": "v1",
-        "kind": "PodTemplate",
-        "metadata": {"generateName": "slimgate-", "annotations": {_PROBE: nonce}},
-        "template": {"spec": _pod("slimgate.example/probe")["spec"]},
-    }
-    answer = server.try_create(namespace, "podtemplates", document)
+    answer = server.try_create(namespace, "podtemplates", probe.asking(nonce))
     if answer.message:
         return _refused(answer)
-    if f"slimgate answers: {nonce}" in answer.warnings:
+    if probe.answer(nonce) in answer.warnings:
         return None
     return f"it was not asked; warnings: {answer.warnings or 'none'}"
 

@@ -61,14 +61,12 @@ class Candidates:
 
 
 def question_of(account: Account, reference: Reference) -> dict[str, Any]:
-    """What the controller is asked, as JSON: ``{"credentials": …}``."""
+    """What the controller is asked, as JSON."""
     return {
-        "credentials": {
-            "namespace": account.namespace,
-            "service_account": account.service_account,
-            "pull_secrets": list(account.pull_secrets),
-            "image": reference.name,
-        }
+        "namespace": account.namespace,
+        "service_account": account.service_account,
+        "pull_secrets": list(account.pull_secrets),
+        "image": reference.name,
     }
 
 

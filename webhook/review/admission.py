@@ -9,7 +9,6 @@ Source: k8s.io/api/admission/v1 types.go; pod-security-admission's admission.go
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from webhook.judge.message import clean
 from webhook.limits import MIB
 from webhook.pod import Container, ContainerKind, Workload
 from webhook.review.fields import Fields
+from webhook.review.probe import ANNOTATION, NONCE
 from webhook.review.workload import workload_of
 
 MAX_BODY = 7 * MIB
@@ -29,8 +29,6 @@ MAX_UID = 253
 
 PODS = ("", "pods")
 PROBED = ("", "podtemplates")
-PROBE = "slimgate.dev/probe"
-_NONCE = re.compile(r"[a-z0-9]{16,64}", re.ASCII)
 MIRROR = "kubernetes.io/config.mirror"
 NODE = "system:node:"
 NODES = "system:nodes"
@@ -148,10 +146,10 @@ def probe(request: Request) -> str | None:
     if (request.operation, request.dry_run, resource) != ("CREATE", True, (*PROBED, "")):
         return None
     try:
-        nonce = Fields(request.object or {}).inner("metadata").inner("annotations").text(PROBE)
+        nonce = Fields(request.object or {}).inner("metadata").inner("annotations").text(ANNOTATION)
     except ReviewError:
         return None
-    return nonce if nonce is not None and _NONCE.fullmatch(nonce) else None
+    return nonce if nonce is not None and NONCE.fullmatch(nonce) else None
 
 
 def mirrored(request: Request) -> str | None:

@@ -22,6 +22,7 @@ from webhook.judge.message import break_glass, clean, denial, image_of, violatio
 from webhook.limits import Deadline
 from webhook.pod import Workload
 from webhook.review.admission import Request, mirrored, parse, probe, to_judge
+from webhook.review.probe import answer as probe_answer
 
 MAX_WARNING = 256
 """Characters; longer ones the API server may cut."""
@@ -160,7 +161,7 @@ def _answers(request: Request, nonce: str) -> _Answer:
     response = _Response(
         request.uid,
         allowed=True,
-        warnings=(f"slimgate answers: {nonce}",),
+        warnings=(probe_answer(nonce),),
         audit_annotations={"decision": str(Outcome.PROBE)},
     )
     return _Answer(response=response, outcome=Outcome.PROBE)

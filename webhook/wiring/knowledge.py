@@ -78,7 +78,9 @@ class _Seen:
     """A snapshot, made ready to be asked."""
 
     snapshot: Snapshot
-    policies: tuple[tuple[PolicyState, Policy], ...]
+    compiled: Mapping[str, tuple[PolicyState, Policy]]
+    """By name."""
+    policies: tuple[Policy, ...]
     namespaces: Mapping[str, NamespaceState] = field(repr=False)
     platforms: frozenset[str]
 
@@ -103,7 +105,7 @@ class InCluster:
 
     def policies(self) -> Sequence[Policy]:
         """As they stood when the API server was last heard of."""
-        return [policy for _, policy in self._current().policies]
+        return self._current().policies
 
     def at(self, namespace: str) -> Situation:
         """By one snapshot; a namespace that is not in it was made just now, and is read live."""
@@ -113,13 +115,13 @@ class InCluster:
         metadata = {"name": namespace, "labels": labels, "annotations": found.annotations}
         return Situation(
             namespace=Namespace(name=namespace, labels=labels, document={"metadata": metadata}),
-            policies=tuple(policy for _, policy in seen.policies),
+            policies=seen.policies,
             platforms=seen.platforms,
         )
 
     def credentials(self, account: Account, reference: Reference) -> Candidates:
         """As ``PodCredentials``: the controller reads the secrets, this process cannot."""
-        question = Question(credentials=question_of(account, reference)["credentials"])
+        question = Question(credentials=question_of(account, reference))
         try:
             reply = ask(self._folder, question, _SECRETS)
             return candidates_of(reply.credentials or {})
@@ -156,15 +158,17 @@ class InCluster:
 
 def _ready(snapshot: Snapshot, before: _Seen | None) -> _Seen:
     """Compile the policies that changed; the others are as they were."""
-    compiled = {} if before is None else {state.name: (state, p) for state, p in before.policies}
-    policies = []
+    known = {} if before is None else before.compiled
+    compiled = {}
     for state in snapshot.policies:
-        known = compiled.get(state.name)
-        same = known is not None and known[0] == state
-        policies.append(known if known is not None and same else (state, policy_of(state)))
+        kept = known.get(state.name)
+        if kept is None or kept[0] != state:
+            kept = (state, policy_of(state))
+        compiled[state.name] = kept
     return _Seen(
         snapshot=snapshot,
-        policies=tuple(policies),
+        compiled=compiled,
+        policies=tuple(policy for _, policy in compiled.values()),
         namespaces={one.name: one for one in snapshot.namespaces},
         platforms=frozenset(snapshot.platforms),
     )
