@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from tests.cluster import build
-from tests.cluster.conftest import provide  # noqa: F401 - a fixture
-from tests.cluster.support.apiserver import Cluster, cluster
+from tests.cluster.conftest import provide, start  # noqa: F401 - fixtures
+from tests.cluster.support.apiserver import Cluster
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "slimgate"
@@ -127,15 +127,10 @@ def refused(helm) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session", params=["newest", "oldest"])
-def api(request, provide, tmp_path_factory) -> Iterator[Cluster]:  # noqa: F811
+def api(request, start, tmp_path_factory) -> Iterator[Cluster]:  # noqa: F811
     """A real API server: of the newest Kubernetes we support, and of the oldest."""
     programs = {"newest": build.KUBE_APISERVER, "oldest": build.OLDEST_APISERVER}
-    with cluster(
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(programs[request.param]),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp(request.param),
-    ) as one:
+    with start(tmp_path_factory.mktemp(request.param), programs[request.param]) as one:
         one.must("create", "namespace", "gate")
         for mode in ("enforce", "warn"):
             one.must("label", "namespace", "gate", f"pod-security.kubernetes.io/{mode}=restricted")

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import pytest
 
 from tests.cluster import build
 from tests.cluster.support import image, slimgate
-from tests.cluster.support.apiserver import Cluster, cluster
+from tests.cluster.support.apiserver import Cluster, Setting, cluster
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import closed_port, eventually
 from tests.cluster.support.registry import Registry, registry
 from tests.support.push import push
 from tests.support.samples import SAMPLES
+
+Start = Callable[..., AbstractContextManager[Cluster]]
 
 REHEARSAL = "rehearsal"
 """A namespace under prod's policy whose slimgate runs with ``--audit-only``."""
@@ -94,14 +97,29 @@ def authfile(registries, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bare_cluster(provide, tmp_path_factory) -> Iterator[Cluster]:
+def start(provide) -> Start:
+    """Start an API server with what it writes in a folder: of the newest Kubernetes, or another."""
+
+    def started(
+        folder: Path,
+        program: build.Program = build.KUBE_APISERVER,
+        setting: Setting = Setting(),  # noqa: B008 - frozen
+    ) -> AbstractContextManager[Cluster]:
+        return cluster(
+            setting,
+            etcd=provide(build.ETCD),
+            kube_apiserver=provide(program),
+            kubectl=provide(build.KUBECTL),
+            folder=folder,
+        )
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def bare_cluster(start, tmp_path_factory) -> Iterator[Cluster]:
     """An API server with the namespaces, and no webhook yet."""
-    with cluster(
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(build.KUBE_APISERVER),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp("cluster"),
-    ) as one:
+    with start(tmp_path_factory.mktemp("cluster")) as one:
         governed = {name: slimgate.policy_name(name) for name in slimgate.ACTIONS}
         for name, policy in {**governed, REHEARSAL: governed["prod"]}.items():
             one.must("create", "namespace", name)
@@ -112,14 +130,9 @@ def bare_cluster(provide, tmp_path_factory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def alone(provide, tmp_path_factory) -> Iterator[Cluster]:
+def alone(start, tmp_path_factory) -> Iterator[Cluster]:
     """An API server of one module's own: nobody else's webhook is asked there."""
-    with cluster(
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(build.KUBE_APISERVER),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp("alone"),
-    ) as one:
+    with start(tmp_path_factory.mktemp("alone")) as one:
         yield one
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from scripts import docs
 from tests.cluster import build
-from tests.cluster.support.apiserver import Cluster, cluster
+from tests.cluster.support.apiserver import Cluster
 from tests.cluster.support.processes import eventually
 from tests.judge.documents import text
 from webhook.errors import PolicyError
@@ -213,14 +213,9 @@ def _answers(one):
     params=[build.KUBE_APISERVER, build.OLDEST_APISERVER],
     ids=lambda program: program.version,
 )
-def served(request, provide, tmp_path_factory):
+def served(request, start, tmp_path_factory):
     """The CRD applied, then everything asked; the guard applied, then everything asked again."""
-    with cluster(
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(request.param),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp("crd"),
-    ) as one:
+    with start(tmp_path_factory.mktemp("crd"), request.param) as one:
         apply = ("apply", "--server-side", "-f", "-")
         one.must(*apply, stdin=json.dumps(custom_resource_definition()))
         one.must("wait", "--for=condition=Established", "crd/imagepolicies.slimgate.dev")

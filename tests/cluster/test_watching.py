@@ -11,8 +11,7 @@ import uuid
 import pytest
 import yaml
 
-from tests.cluster import build
-from tests.cluster.support.apiserver import TOKEN, cluster, write_kubeconfig
+from tests.cluster.support.apiserver import TOKEN, write_kubeconfig
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
 from tests.cluster.support.proxy import proxy
@@ -31,26 +30,14 @@ IMAGE = "registry.example/app:1"
 
 
 @pytest.fixture(scope="module")
-def api(provide, tmp_path_factory):
-    """An API server of these tests' own."""
-    with cluster(
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(build.KUBE_APISERVER),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp("watched-cluster"),
-    ) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def gate(api, tmp_path_factory):
+def gate(alone, tmp_path_factory):
     """Both processes, registered, with a policy that enforces nonRoot where the label says so."""
-    with watched(api, tmp_path_factory.mktemp("watched")) as one:
+    with watched(alone, tmp_path_factory.mktemp("watched")) as one:
         one.start("serve", ready=False)
         one.start("controller")
         assert eventually(lambda: one.metric(one.probes, "slimgate_snapshot_age_seconds") < 5)
         one.register()
-        api.must("apply", "-f", "-", stdin=policy("strict"))
+        alone.must("apply", "-f", "-", stdin=policy("strict"))
         yield one
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.cluster import build
-from tests.cluster.support.apiserver import TOKEN, Setting, cluster, write_kubeconfig
+from tests.cluster.support.apiserver import TOKEN, Setting, write_kubeconfig
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
 from tests.cluster.support.proxy import proxy
@@ -31,15 +31,10 @@ AGE = "slimgate_snapshot_age_seconds"
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-def api(request, provide, tmp_path_factory):
+def api(request, start, tmp_path_factory):
     """An API server of these tests' own, without its cache of watches: it cannot hide a gap."""
-    with cluster(
-        Setting(flags={"watch-cache": "false"}),
-        etcd=provide(build.ETCD),
-        kube_apiserver=provide(SERVERS[request.param]),
-        kubectl=provide(build.KUBECTL),
-        folder=tmp_path_factory.mktemp("away-cluster"),
-    ) as one:
+    setting = Setting(flags={"watch-cache": "false"})
+    with start(tmp_path_factory.mktemp("away-cluster"), SERVERS[request.param], setting) as one:
         yield one
 
 

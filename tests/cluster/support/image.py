@@ -170,7 +170,7 @@ def _pip_mounts(config: Path) -> Iterator[str]:
     """
     listed = run(sys.executable, "-m", "pip", "config", "list")
     settings: dict[str, str] = {}
-    for line in listed.splitlines():  # global.index-url='…', :env:.cert='…'
+    for line in listed.splitlines():  # like :env:.cert='…'
         key, _, value = line.partition("=")
         settings[key.rpartition(".")[2]] = ast.literal_eval(value)
     lines = (f"{key} = " + "\n  ".join(value.split("\n")) for key, value in settings.items())
