@@ -417,7 +417,9 @@ def test_the_command_rotates_and_shows(guard, tmp_path, capsys):
     one, port = guard
     place = ["--namespace", NS, "--kubeconfig", str(one.folder / "kubeconfig")]
     assert run(["certs", "show", "--secret", "slimgate-tls", *place]) == 64
-    assert "there is no certificate in it" in capsys.readouterr().err  # not issued yet
+    assert (
+        "there is no certificate in Secret slimgate-tls" in capsys.readouterr().err
+    )  # not issued yet
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: installed(a)), a.said
         first = leaf(a)

@@ -18,7 +18,7 @@ from webhook.image.reference import Reference
 from webhook.limits import Deadline, Limits
 from webhook.registry.addresses import AddressRules
 from webhook.registry.client import Registry
-from webhook.registry.keychains import Keychain
+from webhook.registry.keychains import CONFIGURED, Keychain
 from webhook.registry.transport import Transport
 
 HERE = AddressRules(allow_loopback=True)
@@ -32,7 +32,7 @@ class Account:
 
     def candidates(self, reference: Reference) -> Iterator[Candidate]:
         if self.held is not None:
-            yield Candidate(source="the account", credentials=self.held)
+            yield Candidate(source=CONFIGURED, credentials=self.held)
 
 
 def soon(seconds: float = 10.0) -> Deadline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.registry.conftest import Account as OneAccount
 from tests.registry.conftest import soon
 from tests.support import registry as faulty
 from tests.support.registry import Registry
@@ -13,7 +14,7 @@ from webhook.image.reference import Reference
 from webhook.pod import Account
 from webhook.registry import client as clients
 from webhook.registry.auth import ACCOUNT_SECONDS, Proof, Proofs
-from webhook.registry.keychains import Anonymous, Fixed, InTurn, Pods
+from webhook.registry.keychains import Anonymous, InTurn, Pods
 
 PAIR = ("user", "right")
 RIGHT = Credentials(username="user", password="right")
@@ -60,7 +61,7 @@ def test_each_secret_has_its_turn_and_the_good_one_is_remembered(image, client, 
 
 
 def test_the_configured_one_after_the_pods_own(image, client):
-    keychain = InTurn((Pods(TEAM, Asked(secret("one", WRONG))), Fixed(RIGHT)))
+    keychain = InTurn((Pods(TEAM, Asked(secret("one", WRONG))), OneAccount(RIGHT)))
     with both(image) as registry:
         source = client(keychain=keychain)
         source.resolve(named(registry), soon())
@@ -112,7 +113,7 @@ def test_all_that_was_tried_is_said_and_no_secret(image, client, token):
         secret("one", WRONG), secret("two", WRONG), problems=("Secret team/three is not there",)
     )
     with both(image, token=token) as registry:
-        source = client(keychain=InTurn((Pods(TEAM, ask), Fixed(WRONG))))
+        source = client(keychain=InTurn((Pods(TEAM, ask), OneAccount(WRONG))))
         with pytest.raises(Unauthorized) as caught:
             source.resolve(named(registry), soon())
     assert registry.host in caught.value.detail

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from tests.registry.conftest import layer_of, soon
+from tests.registry.conftest import Account, layer_of, soon
 from tests.support import registry as faulty
 from tests.support.registry import Registry
 from webhook.errors import Blocked, IntegrityError, NotFound, Unauthorized, Unreachable
@@ -14,7 +14,7 @@ from webhook.gather.credentials import Candidate, Credentials
 from webhook.image.reference import Reference
 from webhook.registry import client as clients
 from webhook.registry.addresses import AddressRules
-from webhook.registry.keychains import Anonymous, Fixed
+from webhook.registry.keychains import Anonymous
 from webhook.registry.sites import CAPABILITIES, Site
 from webhook.registry.transport import HostSettings
 
@@ -165,7 +165,7 @@ def test_the_registrys_credentials_never_go_to_a_mirror(image, mirrored, token):
 def test_a_mirror_has_credentials_of_its_own(image, mirrored):
     with good(image) as own, good(image, basic=PAIR) as mirror:
         theirs = Watched()
-        source = mirrored(own, mirror, keychain=Fixed(Credentials(username="x")), theirs=theirs)
+        source = mirrored(own, mirror, keychain=Account(Credentials(username="x")), theirs=theirs)
         source.resolve(named(own), soon())
         assert theirs.asked == [mirror.host]
         assert own.requests == []

@@ -63,7 +63,7 @@ def show(
     found = {name: read_certificates(text) for name, text in texts.items()}
     every = [one for each in found.values() for one in each]
     if not every:
-        raise UsageError("there is no certificate in it")
+        raise UsageError(f"there is no certificate in {', '.join(texts) or f'Secret {secret}'}")
     now, wrong = datetime.now(UTC), 0
     for name, each in found.items():
         for one in each:

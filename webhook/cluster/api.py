@@ -30,7 +30,9 @@ def configured(kubeconfig: Path | None, *, search: bool = False) -> client.Confi
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, yaml.YAMLError, OSError, *_NONSENSE) as error:
+    except _NONSENSE as error:
+        raise UsageError(f"{file or 'the ServiceAccount'}: is no kubeconfig") from error
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
         hint = "" if file else " (outside a cluster, name a --kubeconfig)"
         said = " ".join(str(error).split())
         raise UsageError(f"{file or 'the ServiceAccount'}: {said}{hint}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from webhook.gather.credentials import Candidate, Credentials, PodCredentials
+from webhook.gather.credentials import Candidate, PodCredentials
 from webhook.image.reference import Reference
 from webhook.pod import Account
 
@@ -47,18 +47,6 @@ class Anonymous:
     def candidates(self, reference: Reference) -> Iterator[Offer]:  # noqa: ARG002
         """Nothing."""
         return iter(())
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """One account for every registry."""
-
-    held: Credentials
-    source: str = CONFIGURED
-
-    def candidates(self, reference: Reference) -> Iterator[Offer]:  # noqa: ARG002
-        """The one there is."""
-        yield Candidate(source=self.source, credentials=self.held)
 
 
 @dataclass(frozen=True, slots=True)
