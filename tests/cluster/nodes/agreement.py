@@ -67,12 +67,12 @@ REFUSED = {
 }
 PULLS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError"}
 NOISE = re.compile(
-    r"mount callback failed on \S+: |"
+    r"mount callback failed on \S+: |\S+/containerd-mount\d+(?=/)|"
     r" \(pod: .*| \(container: .*|^.*failed to generate spec: |"
     r"^.*unable to start container process: "
     r"|: unknown$|^.*failed to create containerd container: "
 )
-"""What is about the pod, or tells the way a message came."""
+"""What is about the pod or a folder of this run, or tells the way a message came."""
 
 
 @dataclass(frozen=True)
