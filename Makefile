@@ -39,7 +39,7 @@ story: $(STAMP) ## of those, what happens to pods while things happen to slimgat
 truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
 
-fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds each (what fails stays in .fuzz)
+fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds of CPU each (what fails stays in .fuzz)
 	@mkdir -p .fuzz
 	@for target in $$($(BIN)/python -c 'from tests.fuzz.targets import NAMES; print(*NAMES)'); do \
 		printf '%s ' "$$target"; \

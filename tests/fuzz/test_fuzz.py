@@ -21,7 +21,7 @@ from tests.fuzz import seeds, targets
 ROOT = Path(__file__).parents[2]
 SECONDS = int(os.environ.get("SLIMGATE_FUZZ_SECONDS", "10"))
 LEAST_RUNS = 50
-"""Of ten seconds, on a machine that does something else: fewer would be no fuzzing."""
+"""Of ten seconds of CPU time; fewer would be no fuzzing."""
 
 
 @pytest.mark.parametrize("name", targets.NAMES)
