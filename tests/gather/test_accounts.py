@@ -160,11 +160,11 @@ def test_who_else_may_read_it_proves_it_by_one_head(world, name):
 def test_the_proof_is_remembered_for_minutes_and_renewed_by_one_head(world):
     world.read(OWNER, BY_DIGEST)
     world.heard()
-    world.now += 299
+    world.now += 239
     world.read(OWNER, BY_DIGEST)
     assert world.heard() == []
 
-    world.now += 2
+    world.now += 62
     world.read(OWNER, BY_DIGEST)
     assert world.heard() == [("owner", "HEAD")]
 

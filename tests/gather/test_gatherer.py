@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.cluster.support.processes import eventually
 from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook.errors import Busy
@@ -35,7 +36,7 @@ def gatherer():
             name: Memory(capacity=100, clock=time.monotonic)
             for name in ("tags", "proofs", "images", "partial", "layers", "files", "failures")
         }
-        kept |= {name: options.pop(name) for name in ("tags",) if name in options}
+        kept |= {name: options.pop(name) for name in ("tags", "failures") if name in options}
         made = Gatherer(
             source,
             caches=Caches(**kept),
@@ -117,6 +118,45 @@ def test_a_tag_that_has_not_moved_is_not_fetched_again(gatherer):
 
     moving[NAME] = forge.image([], user="5")
     assert read(images).config.user == "5"
+
+
+def test_a_tag_in_use_is_asked_for_again_before_it_is_forgotten_and_nobody_waits(gatherer):
+    now = [0.0]
+    tags = Memory(capacity=100, clock=lambda: now[0], seconds=30)
+    images, source = gatherer({NAME: APP}, tags=tags, waiters=1)
+    read(images)
+    gate = source.held[f"HEAD {NAME}"] = threading.Event()
+
+    now[0] = 25.0
+    for _ in range(3):
+        assert read(images).digest == APP.digest
+    assert eventually(lambda: f"HEAD {NAME}" in source.asked)
+    gate.set()
+    assert eventually(lambda: not tags.ageing(request()))
+
+    now[0] = 35.0
+    assert read(images).digest == APP.digest
+    assert (source.asked.count(NAME), source.asked.count(f"HEAD {NAME}")) == (1, 1)
+
+
+def test_a_registry_that_is_away_while_a_tag_ages_takes_nothing_from_it(gatherer):
+    """What is known holds until its time is over, and the registry is not asked at every review."""
+    now = [0.0]
+    there = {NAME: APP}
+    tags = Memory(capacity=100, clock=lambda: now[0], seconds=30)
+    failures = Memory(capacity=100, clock=lambda: now[0], seconds=5)
+    images, source = gatherer(there, tags=tags, failures=failures)
+    read(images)
+    there.clear()
+
+    now[0] = 25.0
+    assert read(images).digest == APP.digest
+    assert eventually(lambda: failures.get(request()) is not None)
+    assert read(images).digest == APP.digest
+    assert source.asked.count(f"HEAD {NAME}") == 1
+
+    now[0] = 31.0
+    assert read(images).error.reason == "notFound"
 
 
 def test_a_layer_that_two_images_share_is_read_once_and_blamed_on_each_ones_own_step(gatherer):

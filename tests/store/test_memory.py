@@ -63,6 +63,20 @@ def test_old_values_are_gone():
     assert len(store) == 0
 
 
+def test_a_value_is_ageing_in_the_last_fifth_of_its_time():
+    store, now = memory(capacity=2, seconds=5)
+    store.put("a", 1)
+    now[0] = 4.0
+    assert not store.ageing("a")
+    now[0] = 4.1
+    assert store.ageing("a")
+    assert not store.ageing("b")
+
+    lasting, _ = memory(capacity=2)
+    lasting.put("a", 1)
+    assert not lasting.ageing("a")
+
+
 def test_what_nobody_asks_for_again_takes_no_room_when_it_is_old():
     store, now = memory(capacity=100, seconds=5)
     for key in range(50):

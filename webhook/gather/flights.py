@@ -25,6 +25,9 @@ class Cache(Protocol[K_contra, V]):
     def put(self, key: K_contra, value: V) -> None:
         """Keep the value for a while."""
 
+    def ageing(self, key: K_contra) -> bool:
+        """Whether the value that is known will soon be forgotten for its age."""
+
 
 class Flights(Generic[K, V]):
     """One call per key at a time, in its lane; whoever asks meanwhile shares its future."""
@@ -36,23 +39,28 @@ class Flights(Generic[K, V]):
         self._lock = Lock()
 
     def start(
-        self, key: K, known: Callable[[], V | None], call: Callable[[], V], *, lane: str
+        self,
+        key: K,
+        known: Callable[[], V | None],
+        call: Callable[[], V],
+        *,
+        lane: str,
+        ageing: Callable[[], bool] = lambda: False,
     ) -> Future[V]:
-        """The future of what answers ``key``: the call under way, what is known, or a new call.
+        """The future of what answers ``key``: what is known, the call under way, or a new call.
 
-        A call makes its value known before it ends, so one of the three always holds.
+        A call makes its value known before it ends, so one of the three always holds. What is
+        known and ``ageing`` is an answer, and asked for anew meanwhile: nobody waits for that.
         """
         with self._lock:
-            if key in self._flying:
-                return self._flying[key]
             value = known()
+            idle = key not in self._flying
+            failure = self._failures.get(key) if idle else None
+            if idle and failure is None and (value is None or ageing()):
+                self._flying[key] = self._lanes.submit(lane, partial(self._fly, key, call))
             if value is not None:
                 return _settled(value)
-            failure = self._failures.get(key)
-            if failure is not None:
-                return failed(failure)
-            self._flying[key] = self._lanes.submit(lane, partial(self._fly, key, call))
-            return self._flying[key]
+            return self._flying[key] if failure is None else failed(failure)
 
     def _fly(self, key: K, call: Callable[[], V]) -> V:
         try:

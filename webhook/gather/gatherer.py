@@ -179,6 +179,7 @@ class Gatherer:
             partial(self._known, request),
             partial(self._open, request),
             lane=request.reference.registry,
+            ageing=partial(self._kept(request).ageing, request),
         )
 
     def _known(self, request: ImageRequest) -> Gathered | None:

@@ -46,6 +46,11 @@ class Memory(Generic[K, V]):
             self._items.move_to_end(key)
             return item[0]
 
+    def ageing(self, key: K) -> bool:
+        """Whether the value has less than a fifth of its time left."""
+        item = self._items.get(key)
+        return item is not None and item[2] - self._clock() < self._seconds / 5
+
     def put(self, key: K, value: V) -> None:
         """Keep a value; one heavier than the whole store is not kept."""
         weight = self._weigh(value) + self._weigh_key(key)
