@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -13,6 +14,7 @@ from webhook import errors
 from webhook.evaluate import REFUSALS, evaluate
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
+from webhook.gather.source import Unread
 from webhook.judge.decision import Action
 from webhook.judge.load import parse_policies
 from webhook.judge.policy import Namespace, Policy
@@ -270,3 +272,38 @@ def test_a_broken_policy_is_asked_only_where_it_selects(judged):
     selector = LabelSelector(match_labels={"env": "prod"})
     broken = Policy.unreadable("team", ("x",), action=Action.ENFORCE, selector=selector)
     assert judged((broken,), "registry.test/good:1")[0] == ()
+
+
+class NeverRead:
+    """``Images`` that notes the requests."""
+
+    def __init__(self):
+        self.requests = []
+
+    def configs(self, requests, _deadline):
+        self.requests += requests
+        error = errors.Unreachable("the registry is away")
+        return {request: (Unread(error=error),) for request in requests}
+
+    def layers(self, _images, _deadline):
+        return {}
+
+
+def test_turns_are_taken_among_namespaces():
+    images = NeverRead()
+    for namespace in ("prod", "test"):
+        evaluate(
+            Workload(
+                kind="Pod",
+                name="web",
+                namespace=namespace,
+                containers=(Container(name="c", image="registry.test/good:1"),),
+            ),
+            policies(BOTH),
+            images,
+            Deadline.never(),
+            namespace=Namespace(name=namespace),
+            today=TODAY,
+        )
+    assert [request.turn for request in images.requests] == ["prod", "test"]
+    assert len({replace(request, account=None) for request in images.requests}) == 1

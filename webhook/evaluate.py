@@ -292,6 +292,7 @@ def _request(reference: Reference, workload: Workload) -> ImageRequest:
         architectures=workload.architectures,
         nodes=workload.nodes,
         account=workload.account,
+        turn=workload.namespace,
     )
 
 

@@ -275,6 +275,46 @@ def test_one_registry_that_stalls_stalls_no_other(gatherer):
     assert read(images).files.programs.executables
 
 
+def test_one_namespaces_many_images_do_not_starve_another(gatherer):
+    """Of one registry: the second namespace's image is read after a few of the first one's 300."""
+    many = {
+        f"registry.test/many:{n}": forge.image([[forge.file(f"{n}", b"x", mode=0o755)]])
+        for n in range(300)
+    }
+    images, source = gatherer({NAME: APP, **many})
+    gates = [source.held.setdefault(f"registry.test/many:{n}", threading.Event()) for n in (0, 1)]
+    images.configs([request(name, turn="greedy") for name in many], soon(0.05))
+    mine = request(turn="modest")
+    images.configs([mine], soon(0.05))
+    for gate in gates:
+        gate.set()
+
+    (facts,) = images.configs([mine], soon())[mine]
+
+    assert facts.digest == APP.digest
+    assert source.asked.index(NAME) < 20
+
+
+def test_an_image_that_two_namespaces_want_comes_in_the_turn_of_the_second(gatherer):
+    many = {
+        f"registry.test/many:{n}": forge.image([[forge.file(f"{n}", b"x", mode=0o755)]])
+        for n in range(300)
+    }
+    images, source = gatherer(many)
+    gates = [source.held.setdefault(f"registry.test/many:{n}", threading.Event()) for n in (0, 1)]
+    images.configs([request(name, turn="greedy") for name in many], soon(0.05))
+    last = request("registry.test/many:299", turn="modest")
+    images.configs([last], soon(0.05))
+    for gate in gates:
+        gate.set()
+
+    images.configs([last], soon())
+
+    resolved = [name for name in source.asked if name in many]
+    assert resolved.index("registry.test/many:299") < 20
+    assert source.asked.count("registry.test/many:299") == 1
+
+
 def test_merging_is_not_waited_for_beyond_the_deadline(gatherer):
     """It may read a layer again, and the registry may let it drip the second time."""
     linked = forge.image(

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, wait
 
 import pytest
 
+from webhook.errors import Busy
 from webhook.gather.lanes import Lanes
 
 
@@ -78,6 +79,37 @@ def test_lanes_take_turns():
     gate.open.set()
     wait(futures, 5)
     assert "".join(gate.order) == "xababa"
+
+
+def test_within_a_lane_those_who_ask_take_turns():
+    lanes, gate = Lanes(each=1, most=1), Gate()
+    futures = fill(lanes, gate, "first")
+    futures += [
+        lanes.submit("lane", lambda name=name: gate.call(name), turn=name) for name in "aaaabbc"
+    ]
+    gate.open.set()
+    assert not wait(futures, 5).not_done
+    assert gate.order == ["first", *"abcabaa"]
+
+
+def test_what_was_submitted_in_anothers_turn_runs_in_the_first_that_comes_and_once():
+    lanes, gate = Lanes(each=1, most=1), Gate()
+    (first,) = fill(lanes, gate, "first")
+    mine = [lanes.submit("lane", lambda n=n: gate.call(n), turn="mine") for n in range(4)]
+    lanes.join("lane", mine[3], lambda: gate.call(3), "yours")
+    last = lanes.submit("lane", lambda: gate.call("last"), turn="yours")
+    gate.open.set()
+    assert not wait([first, *mine, last], 5).not_done
+    assert gate.order == ["first", 0, 3, 1, "last", 2]
+
+
+def test_what_waits_in_a_turn_is_bounded_and_leaves_room_for_others(gate):
+    lanes = Lanes(each=1, most=1)
+    for _ in range(4_097):
+        lanes.submit("lane", gate.call, turn="greedy")
+    with pytest.raises(Busy, match="too much is waited for from lane"):
+        lanes.submit("lane", gate.call, turn="greedy")
+    assert not lanes.submit("lane", gate.call, turn="modest").done()
 
 
 def test_what_a_call_raises_is_told_and_the_thread_goes_on():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
-from webhook.errors import ImageError, IntegrityError
+from webhook.errors import Busy, ImageError, IntegrityError
 from webhook.gather.lanes import Lanes
 
 K = TypeVar("K", bound=Hashable)
@@ -29,13 +31,23 @@ class Cache(Protocol[K_contra, V]):
         """Whether the value that is known will soon be forgotten for its age."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight(Generic[V]):
+    """A call that waits for its turn, or is under way."""
+
+    future: Future[V]
+    call: Callable[[], V]
+    turns: set[str]
+    """In which it waits: whoever joins it need not wait for whoever asked first."""
+
+
 class Flights(Generic[K, V]):
     """One call per key at a time, in its lane; whoever asks meanwhile shares its future."""
 
     def __init__(self, lanes: Lanes, failures: Cache[Hashable, ImageError]) -> None:
         """Remember failures in ``failures``; values are the calls' own business."""
         self._lanes, self._failures = lanes, failures
-        self._flying: dict[K, Future[V]] = {}
+        self._flying: dict[K, _Flight[V]] = {}
         self._lock = Lock()
 
     def start(
@@ -45,22 +57,40 @@ class Flights(Generic[K, V]):
         call: Callable[[], V],
         *,
         lane: str,
+        turn: str = "",
         ageing: Callable[[], bool] = lambda: False,
     ) -> Future[V]:
         """The future of what answers ``key``: what is known, the call under way, or a new call.
 
         A call makes its value known before it ends, so one of the three always holds. What is
         known and ``ageing`` is an answer, and asked for anew meanwhile: nobody waits for that.
+
+        Raises:
+            Busy: too much waits for this turn in this lane already.
         """
         with self._lock:
             value = known()
-            idle = key not in self._flying
-            failure = self._failures.get(key) if idle else None
-            if idle and failure is None and (value is None or ageing()):
-                self._flying[key] = self._lanes.submit(lane, partial(self._fly, key, call))
             if value is not None:
+                if ageing() and key not in self._flying and self._failures.get(key) is None:
+                    with suppress(Busy):
+                        self._depart(key, call, lane, turn)
                 return _settled(value)
-            return self._flying[key] if failure is None else failed(failure)
+            flight = self._flying.get(key)
+            if flight is None:
+                failure = self._failures.get(key)
+                if failure is not None:
+                    return failed(failure)
+                flight = self._depart(key, call, lane, turn)
+            elif turn not in flight.turns:
+                self._lanes.join(lane, flight.future, flight.call, turn)
+                flight.turns.add(turn)
+            return flight.future
+
+    def _depart(self, key: K, call: Callable[[], V], lane: str, turn: str) -> _Flight[V]:
+        fly = partial(self._fly, key, call)
+        flight = _Flight(self._lanes.submit(lane, fly, turn), fly, {turn})
+        self._flying[key] = flight
+        return flight
 
     def _fly(self, key: K, call: Callable[[], V]) -> V:
         try:

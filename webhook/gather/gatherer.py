@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from threading import BoundedSemaphore
 from typing import Any, cast
 
-from webhook.errors import Busy, DeadlineExceeded, ImageError, IntegrityError
+from webhook.errors import DeadlineExceeded, ImageError, IntegrityError
 from webhook.gather.flights import Cache, Flights, bare, failed
 from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
@@ -24,6 +24,7 @@ from webhook.gather.source import (
     layered,
     unread,
 )
+from webhook.gather.waiters import Waiters
 from webhook.image.apply import Trees, merge
 from webhook.image.facts import Files, ImageFacts, LayerRef
 from webhook.image.layer import Layer, read_layer
@@ -103,7 +104,8 @@ class Gatherer:
             background: seconds one fetch may take, reviews' deadlines aside.
             near: whether an image's bytes are on this machine: its layers are read at once, for
                 that spares nobody anything.
-            waiters: reviews that may wait at the same time; None: any number.
+            waiters: reviews that may wait at the same time, shared among their turns; None: any
+                number.
             observe: told the compressed bytes of each chunk of a layer as it is read.
             second_core: as ``read_layer``'s; for whoever does nothing but read.
             on_behalf: where the bytes come from for an account, which is told only what it may
@@ -116,7 +118,7 @@ class Gatherer:
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
-        self._waiters = None if waiters is None else BoundedSemaphore(waiters)
+        self._waiters = None if waiters is None else Waiters(waiters)
 
     def configs(
         self, requests: Collection[ImageRequest], deadline: Deadline
@@ -130,7 +132,7 @@ class Gatherer:
             request: self._opened(replace(request, account=self._account(request)))
             for request in requests
         }
-        self._wait(flights.values(), deadline)
+        self._wait(flights.values(), deadline, requests)
         opened = {
             request: self._with_files(_arrived(flight)) for request, flight in flights.items()
         }
@@ -151,12 +153,13 @@ class Gatherer:
             (request, facts, [self._layer(request, ref) for ref in facts.layers])
             for request, facts in images
         ]
-        self._wait([flight for _, _, layers in flights for flight in layers], deadline)
+        requests = [request for request, _ in images]
+        self._wait([flight for _, _, layers in flights for flight in layers], deadline, requests)
         merged = [
             (request, facts, self._merged(request, facts, layers))
             for request, facts, layers in flights
         ]
-        self._wait([flight for _, _, flight in merged], deadline)
+        self._wait([flight for _, _, flight in merged], deadline, requests)
         return {
             (request, facts.manifest_digest): _with_contents(facts, flight)
             for request, facts, flight in merged
@@ -179,6 +182,7 @@ class Gatherer:
             partial(self._known, request),
             partial(self._open, request),
             lane=request.reference.registry,
+            turn=request.turn,
             ageing=partial(self._kept(request).ageing, request),
         )
 
@@ -204,19 +208,18 @@ class Gatherer:
     def _all_read(self, request: ImageRequest, gathered: Gathered, deadline: Deadline) -> Gathered:
         return layered(request, gathered, self.layers(unread(request, gathered), deadline))
 
-    def _wait(self, flights: Collection[Future[Any]], deadline: Deadline) -> None:
+    def _wait(
+        self,
+        flights: Collection[Future[Any]],
+        deadline: Deadline,
+        requests: Collection[ImageRequest],
+    ) -> None:
         """Wait until all are done or the deadline is over; never for what is done already."""
         if all(flight.done() for flight in flights):
             return
-        if self._waiters is None:
+        turn = next(request.turn for request in requests)
+        with nullcontext() if self._waiters is None else self._waiters.taken(turn):
             wait(flights, timeout=_seconds(deadline))
-            return
-        if not self._waiters.acquire(blocking=False):
-            raise Busy("too many reviews wait for images to be read")
-        try:
-            wait(flights, timeout=_seconds(deadline))
-        finally:
-            self._waiters.release()
 
     def _open(self, request: ImageRequest) -> Gathered:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
@@ -271,6 +274,7 @@ class Gatherer:
             partial(self._caches.layers.get, key),
             lambda: self._caches.layers.get(key) or self._read_layer(request, ref),
             lane=request.reference.registry,
+            turn=request.turn,
         )
 
     def _read_layer(
@@ -310,6 +314,7 @@ class Gatherer:
             partial(self._caches.files.get, facts.manifest_digest),
             partial(self._merge, request, facts, layers),
             lane=request.reference.registry,
+            turn=request.turn,
         )
 
     def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Layer]) -> Files:

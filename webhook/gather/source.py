@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from webhook.errors import ImageError
@@ -64,6 +64,8 @@ class ImageRequest:
     """Platforms of the cluster's nodes; empty where they are not known."""
     account: Account | None = None
     """Whose pod asks. None: it does not matter who asks."""
+    turn: str = field(default="", compare=False)
+    """Among whom turns are taken where many ask: the pod's namespace. No part of the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
