@@ -193,7 +193,6 @@ CASES = (
         "clean",
         "a package manager",
         manager("/app/helper", "content"),
-        bug="declared in docs/checks.md: package managers are known by path and link only",
     ),
     Case(
         "84d gcc-14-base without gcc",

@@ -33,6 +33,9 @@ EXAMPLES = {
     "gosh": b"path\tmvdan.cc/sh/v3/cmd/gosh\n\0mvdan.cc/sh/v3/interp.(*Runner).Run\0",
     "gosh-u-root": b"github.com/u-root/u-root@v0.14.0/cmds/core/gosh/gosh.go\0"
     b"mvdan.cc/sh/v3/interp.(*Runner).stmt\0",
+    "nushell": b"The nushell language and shell.\0"
+    b"ERROR: failed to put nushell in its own process group\n",
+    "brush": "Bo[u]rn[e] RUsty SHell \N{CRAB} (https://brush.sh)".encode(),
     "dash": b"Usage: getopts optstring var [arg...]\0Illegal option -%c\0"
     b"closing paren expected\0OPTIND=1\0",
 }
@@ -44,6 +47,8 @@ INNOCENT = {
     "mentions-names": b"run it with bash, sh, dash, zsh or busybox\0/bin/sh\0BusyBox\0",
     "scanner-with-patterns": rb"BusyBox\s+v[\d.]+" + rb"@\(#\)Bash version [0-9]\.[0-9]" + b"\0",
     "prompt-plugin": b"ZSH_EVAL_CONTEXT\0ZSH_VERSION\0FISH_VERSION\0",
+    "nushell-plugin": b"nu_plugin_polars\0nu_protocol::value\0The nushell language and shell.\0",
+    "speaks-of-brush": b"like brush (https://brush.sh), a rusty shell\0reubeno/brush\0",
     "fish_indent": b"__fish_print_help\0",
     "getopts-docs": b"usage: getopts optstring var\0Illegal option -\0",
 }

@@ -10,8 +10,12 @@ Why
 What it flags
     The executable front ends: apk, apt, apt-get, dpkg, rpm, dnf, microdnf, yum, zypper, pacman,
     pip, npm, yarn, gem, conda, … by path or by a link to one.
+    By content, under any name: apk, apt, apt-get, aptitude, dpkg, rpm, zypper, pacman, nix, opkg
+    and uv. Each was tried on a real binary, but opkg, whose sentence is from its source.
     Not flagged: a package database alone. Distroless and apko images carry one for scanners,
-    and that is good. Nor a manager under another name: its content is not looked at.
+    and that is good. Nor, under another name, a manager that is a script (dnf, yum, pip, npm,
+    gem, …; noInterpreter finds what runs it), or microdnf, conda's mamba, flatpak, snap and
+    the other binaries, whose content is not known; nor a binary that was packed or edited.
 
 Remedy
     Install in a build stage and copy only the result (site-packages, node_modules, the binary)

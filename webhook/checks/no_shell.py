@@ -13,8 +13,8 @@ What it flags
     toybox, … in any folder), by a symbolic or hard link to one, or by its content: a busybox
     that was renamed is found all the same. Links are listed with the file they lead to.
     Known by content, whatever the name: busybox, toybox, bash, zsh, mksh and the other ksh, posh,
-    yash, tcsh, csh, fish, rc, sash, elvish, gosh (of mvdan.cc/sh and u-root), dash and its
-    kin. By name only: nushell, PowerShell, xonsh, osh, murex, es, hush where it is no busybox.
+    yash, tcsh, csh, fish, rc, sash, elvish, nushell, brush, gosh (of mvdan.cc/sh and u-root),
+    dash and its kin. By name only: PowerShell, xonsh, osh, murex, es, hush where it is no busybox.
     Not flagged: a file that has no x bit, even a real shell, which could still be started
     through the dynamic loader (/lib64/ld-linux-x86-64.so.2 /sh); and interpreters such as
     python, which are noInterpreter's.

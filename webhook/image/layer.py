@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.errors import IntegrityError, Malformed, Unsupported
-from webhook.image import elf, interpreters, osrelease, shells, tar, tarheader
+from webhook.image import elf, interpreters, managers, osrelease, shells, tar, tarheader
 from webhook.image.ahead import ahead
 from webhook.image.compression import decompress
 from webhook.image.digest import hasher, proves
@@ -57,8 +57,9 @@ _KINDS: Final = frozenset(
 )
 
 
-_PATTERNS: Final = (*shells.patterns(), *interpreters.patterns())
+_PATTERNS: Final = (*shells.patterns(), *interpreters.patterns(), *managers.patterns())
 _FIRST_OF_INTERPRETERS: Final = len(shells.patterns())
+_FIRST_OF_MANAGERS: Final = _FIRST_OF_INTERPRETERS + len(interpreters.patterns())
 
 
 class Entry(NamedTuple):
@@ -81,6 +82,8 @@ class Entry(NamedTuple):
     """The shell it is by its content."""
     language: str | None = None
     """The family of interpreters it is of by its content."""
+    manager: str | None = None
+    """The package manager it is by its content."""
     capabilities: bool = False
     """Whether it carries file capabilities."""
     whiteout: bool = False
@@ -253,6 +256,7 @@ def _entry(header: tarheader.Header) -> Entry:
             None,
             None,
             None,
+            None,
             _CAPABILITIES in pax,
             kind == tarheader.CHAR and not (major & _MAJOR or minor & _MINOR),
             None,
@@ -283,7 +287,11 @@ def _examined(entry: Entry, body: Iterator[memoryview], search: Search, *, diges
         body = _hashed(body, running)
     if entry.mode & EXECUTE:
         program, found = _program(body, search)
-        entry = entry._replace(program=program, shell=shells.identify(found))
+        entry = entry._replace(
+            program=program,
+            shell=shells.identify(found),
+            manager=managers.identify({one - _FIRST_OF_MANAGERS for one in found}),
+        )
         if program.interpreter is not None and program.kind == "elf":  # no library
             language = interpreters.identify({one - _FIRST_OF_INTERPRETERS for one in found})
             entry = entry._replace(language=language)

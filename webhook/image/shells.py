@@ -81,6 +81,20 @@ SIGNATURES = (
         "v0.14.0, both built. shfmt holds neither. u-root's busybox was not tried",
     ),
     Signature(
+        "nushell",
+        (
+            rb"The nushell language and shell\.",
+            rb"failed to put nushell in its own process group",
+        ),
+        "src/command.rs, src/terminal.rs; the static nu 0.115 of npm, stripped, too. Plugins and "
+        "programs that embed its crates hold neither",
+    ),
+    Signature(
+        "brush",
+        (rb"Bo.u.rn.e. RUsty SHell",),
+        "brush-shell/src/args.rs of 0.4. Not tried on the real program",
+    ),
+    Signature(
         "dash",
         (
             rb"[Uu]sage: getopts optstring var",

@@ -81,7 +81,7 @@ def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
     return Tools(
         shells=tuple(report(name, known, by) for name, known, by in found_shells),
         package_managers=tuple(
-            report(name, known, _by(name)) for name, known in _named(survey, names.package_manager)
+            report(name, known, by) for name, known, by in _managers(survey.names)
         ),
         build_tools=tuple(
             sorted(
@@ -233,7 +233,7 @@ def _interpreters(top: Node, found: Sequence[_Name]) -> Iterator[tuple[_Name, st
     files = {name.path: _interpreter_file(top, name) for name in found if name.home is None}
     for name in found:
         known = files[name.path] if name.home is None else _interpreter_link(top, name, files)
-        if known and not (name.path.startswith(_HOOKS) and _script(name.file)):
+        if known and not _hook(name):
             yield name, *known
 
 
@@ -255,11 +255,40 @@ def _interpreter_link(
     return (home[0], "link") if home else None
 
 
+def _managers(found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
+    """By name whatever the content: most are scripts. A link is one by what it leads to, too."""
+    files = {name.path: _manager_file(name) for name in found if name.home is None}
+    for name in found:
+        known = files[name.path] if name.home is None else _manager_link(name, files)
+        if known and not _hook(name):
+            yield name, *known
+
+
+def _manager_file(name: _Name) -> tuple[str, By] | None:
+    if own := names.package_manager(name.base):
+        return own, "path"
+    content = name.file.entry.manager if name.file.entry else None
+    return (content, "content") if content else None
+
+
+def _manager_link(
+    name: _Name, files: Mapping[bytes, tuple[str, By] | None]
+) -> tuple[str, By] | None:
+    home = files.get(name.home) if name.home is not None else None
+    own = names.package_manager(name.base) or (home[0] if home else None)
+    return (own, "link") if own else None
+
+
 def _named(survey: Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
     for name in survey.names:
         known = known_as(name.base)
-        if known and not (name.path.startswith(_HOOKS) and _script(name.file)):
+        if known and not _hook(name):
             yield name, known
+
+
+def _hook(name: _Name) -> bool:
+    """Whether it is one of the scripts below /etc that have the names of what they serve."""
+    return name.path.startswith(_HOOKS) and _script(name.file)
 
 
 def _script(file: Node) -> bool:
