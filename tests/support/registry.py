@@ -168,6 +168,7 @@ class Registry:
         challenge: str | None = None,
         faults: Mapping[str, Fault] | None = None,
         name: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         """``challenge`` replaces the WWW-Authenticate header; ``name`` is only what we call it."""
         self.images = dict(images or {})
@@ -180,7 +181,7 @@ class Registry:
         self.closing = threading.Event()
         self.lock = threading.Lock()
         self.scheme = "https" if tls else "http"
-        self._server = _Server(("127.0.0.1", 0), self, tls)
+        self._server = _Server(("127.0.0.1", port), self, tls)
         self.host = f"{name}:{self._server.server_address[1]}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True

@@ -28,6 +28,7 @@ from webhook.registry.addresses import (
     dial,
     time_for_one_wait,
 )
+from webhook.registry.breaker import Breaker
 
 _KEPT = 32
 """Idle connections, to all hosts together: who names many hosts must not fill our table."""
@@ -98,13 +99,15 @@ class Dialler:
 
     rules: AddressRules
     resolve: Resolver
+    breaker: Breaker
 
     def dial(self, host: str, port: int, deadline: Deadline, *, proxy: bool) -> _Socket:
         """A connected socket that knows the deadline. Raises as ``addresses.dial`` does."""
         rules = ANY_ADDRESS if proxy else self.rules
-        connected = dial(
-            host, port, rules=rules, resolve=self.resolve, deadline=deadline, make=_Socket
-        )
+        with self.breaker.connecting((host, port)):
+            connected = dial(
+                host, port, rules=rules, resolve=self.resolve, deadline=deadline, make=_Socket
+            )
         connected.deadline = deadline
         return connected
 

@@ -33,6 +33,7 @@ from webhook.registry.addresses import (
     literal,
     system_resolver,
 )
+from webhook.registry.breaker import Breaker
 from webhook.registry.connection import (
     PORTS,
     Connection,
@@ -89,6 +90,7 @@ class Transport:
         loopback_http: bool = False,
         resolve: Resolver = system_resolver,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``hosts`` by name (and port, where it is not the usual one), ``default`` for others.
 
@@ -99,7 +101,7 @@ class Transport:
         self._default = default
         self._addresses, self._proxies = addresses, proxies
         self._loopback_http, self._sleep = loopback_http, sleep
-        self._pool = Pool(Dialler(addresses, resolve))
+        self._pool = Pool(Dialler(addresses, resolve, Breaker(clock)))
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._lock = threading.Lock()
         for settings in (default, *self._hosts.values()):
