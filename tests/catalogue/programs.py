@@ -6,7 +6,7 @@ from tests.catalogue.case import FINE, SHELL, Case, found, shells
 from tests.catalogue.images import app, raw
 from tests.support.forge import file, folder, hardlink, symlink
 from tests.support.rawtar import member, pax
-from tests.support.samples import busybox, elf, program
+from tests.support.samples import busybox, elf, packed, program
 
 BUSYBOX = program("busybox/busybox", b"BusyBox v1.37.0 (2024-09-26 21:31:42 UTC)\0")
 TOYBOX = b"Toybox 0.8.9 multicall binary\0see https://landley.net/toybox\0"
@@ -115,6 +115,25 @@ CASES = (
         "clean: not in /bin",
         "shells",
         shells("/.x/zsh by path", "/home/me/sh by path", "/proc/1/ash by path"),
+    ),
+    Case(
+        "81e packed by UPX",
+        app([file("app/helper", packed(), mode=0o755)]),
+        "clean",
+        "it starts, and may be a shell",
+        found("packed /app/helper by content", denied="noShell packed"),
+    ),
+    Case(
+        "81f and linked as a shell",
+        app([file("app/helper", packed(), mode=0o755), symlink("bin/sh", "/app/helper")]),
+        "clean, or a link",
+        "a shell by its name",
+        found(
+            "shell /bin/sh by link",
+            "packed /app/helper by content",
+            "packed /bin/sh by link",
+            denied="noShell shell, noShell packed",
+        ),
     ),
     Case(
         "82 interpreters",

@@ -36,6 +36,7 @@ KINDS = {
     "shells": "shell {path} by {by}",
     "packageManagers": "package manager {path} by {by}",
     "buildTools": "build tool {path} by {by}",
+    "packed": "packed {path} by {by}",
     "setuid": "{name} {path}",
 }
 

@@ -16,7 +16,7 @@ def test_finding():
 
 def test_passes_without():
     """Programs of other kinds are other checks' business."""
-    others = ("shells", "build_tools", "interpreters", "setuid")
+    others = ("shells", "packed", "build_tools", "interpreters", "setuid")
     contents = {name: (program("/bin/x", "x"),) for name in others}
     assert found(CHECK, subject(image(contents=contents))) == []
 

@@ -17,7 +17,7 @@ def test_finding():
 
 def test_passes_without():
     """Programs of other kinds are other checks' business."""
-    others = ("shells", "package_managers", "build_tools", "interpreters")
+    others = ("shells", "packed", "package_managers", "build_tools", "interpreters")
     contents = {name: (program("/bin/x", "x"),) for name in others}
     assert found(CHECK, subject(image(contents=contents))) == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.checks.subjects import LAYER, STEP, found, image, program, subject
 from webhook.checks.check import run
-from webhook.checks.no_shell import CHECK
+from webhook.checks.no_shell import CHECK, Shells
 
 BUSYBOX = program("/bin/busybox", "busybox")
 
@@ -68,6 +68,28 @@ def test_many_are_counted():
     details = [d for _, d in found(CHECK, shells(*(program(f"/{n}/sh", "sh") for n in range(25))))]
     assert len(details) == 11
     assert details[-1] == "and 15 more (slimgate inspect lists them)"
+
+
+PACKED = (program("/app/helper", "upx", "content"), link("/bin/x", "/app/helper"))
+PACKED_DETAIL = (
+    "/app/helper is packed by UPX, so what it is cannot be seen, and /bin/x is a link to it"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "details"),
+    [
+        pytest.param(Shells(), [("shell", "/bin/sh is sh"), ("packed", PACKED_DETAIL)], id="fail"),
+        pytest.param(
+            Shells(packed="Fail"), [("shell", "/bin/sh is sh"), ("packed", PACKED_DETAIL)]
+        ),
+        pytest.param(Shells(packed="Pass"), [("shell", "/bin/sh is sh")], id="pass"),
+    ],
+)
+def test_what_is_packed_fails_unless_it_may_pass(options, details):
+    """What cannot be looked into is no pass; shells are refused whatever it says."""
+    contents = {"shells": (program("/bin/sh", "sh"),), "packed": PACKED}
+    assert found(CHECK, subject(image(contents=contents)), options) == details
 
 
 def test_needs_the_layers():

@@ -15,8 +15,8 @@ from tests.support.samples import SAMPLES, STORIES
 
 KEYS = {
     "schemaVersion", "reference", "digest", "manifestDigest", "platform", "user", "shells",
-    "packageManagers", "buildTools", "interpreters", "setuid", "size", "created", "entrypoint",
-    "cmd", "base", "labels", "problems",
+    "packageManagers", "buildTools", "interpreters", "packed", "setuid", "size", "created",
+    "entrypoint", "cmd", "base", "labels", "problems",
 }  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def test_document():
         "packageManagers": [],
         "buildTools": [],
         "interpreters": [],
+        "packed": [],
         "setuid": [],
         "size": {
             "compressed": 1000,

@@ -52,14 +52,14 @@ def test_interpreter_of_64_bits() -> None:
     segments = struct.pack("<IIQQQQQQ", 6, 4, 64, 0, 0, 112, 112, 8)
     segments += struct.pack("<IIQQQQQQ", 3, 4, 0x300, 0, 0, 28, 28, 1)
 
-    assert parse(elf(62, segments=segments, count=2)) == Elf("amd64", (0x300, 28))
+    assert parse(elf(62, segments=segments, count=2)) == Elf("amd64", (0x300, 28), 64 + 2 * 56)
 
 
 def test_interpreter_of_32_bits_and_the_other_order() -> None:
     segments = struct.pack(">IIIIIIII", 3, 0x154, 0, 0, 13, 13, 4, 1)
 
     assert parse(elf(8, wide=False, order=">", segments=segments, count=1)) == Elf(
-        "mips", (0x154, 13)
+        "mips", (0x154, 13), 52 + 32
     )
 
 
@@ -67,11 +67,18 @@ def test_interpreter_of_32_bits_and_the_other_order() -> None:
 def test_an_interpreter_the_kernel_would_not_take(size: int) -> None:
     segments = struct.pack("<IIQQQQQQ", 3, 4, 0, 0, 0, size, size, 1)
 
-    assert parse(elf(62, segments=segments, count=1)) == Elf("amd64", None)
+    assert parse(elf(62, segments=segments, count=1)) == Elf("amd64", None, 64 + 56)
 
 
 def test_program_headers_that_are_not_there() -> None:
-    assert parse(elf(62, count=65535)) == Elf("amd64", None)
+    assert parse(elf(62, count=65535)) == Elf("amd64", None, 64 + 65535 * 56)
+
+
+def test_program_headers_of_another_size() -> None:
+    head = bytearray(elf(62, count=1))
+    head[54] = 32
+
+    assert parse(bytes(head)) == Elf("amd64", None, 0)
 
 
 @pytest.mark.parametrize("head", [b"", b"\x7fEL", b"MZ", b"#!/bin/sh\n", bytes(64)])
@@ -98,8 +105,10 @@ def test_this_very_python() -> None:
 def test_real_programs() -> None:
     folder = real_images() / "hello-world"
 
-    assert parse((folder / "hello-amd64").read_bytes()) == Elf("amd64", None)
-    assert parse((folder / "hello-arm64v8").read_bytes()) == Elf("arm64", None)
+    for name, machine in {"hello-amd64": "amd64", "hello-arm64v8": "arm64"}.items():
+        found = parse((folder / name).read_bytes())
+        assert found is not None
+        assert found[:2] == (machine, None)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def faults(spec):
         ),
         pytest.param(
             "action: Enforce\nchecks: {noShell: {strict: true}}",
-            "6: spec.checks.noShell.strict: is no field (there are none)",
+            "6: spec.checks.noShell.strict: is no field (there are packed)",
             id="unknown option",
         ),
         pytest.param(

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tests.support import forge
@@ -84,6 +85,15 @@ def elf(payload: bytes = b"") -> bytes:
 def program(path: str, payload: bytes = b"") -> forge.Entry:
     """An executable that starts."""
     return forge.file(path, elf(payload), mode=0o755)
+
+
+def packed() -> bytes:
+    """Such a program as UPX 4.2.3, built from its source, left it (``upx --best --no-lzma``).
+
+    UPX wants 40,000 zeros of payload, to have something to pack, and a second program header
+    (PT_GNU_STACK).
+    """
+    return (Path(__file__).parent / "packed.upx").read_bytes()
 
 
 def busybox() -> bytes:

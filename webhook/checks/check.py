@@ -158,13 +158,17 @@ def _telling(program: Program) -> tuple[bool, bool, int, str]:
     return (name not in {"sh", "bash", program.name}, not usual, len(program.path), program.path)
 
 
-_WORDS = {"headers": "a tree of C headers", "capabilities": "given capabilities"}
+_WORDS = {
+    "headers": "a tree of C headers",
+    "capabilities": "given capabilities",
+    "upx": "packed by UPX, so what it is cannot be seen",
+}
 """To complete "… is" where a program's name alone does not."""
 
 
 def _what(program: Program) -> str:
     name = _WORDS.get(program.name, program.name)
-    if program.by == "content":
+    if program.by == "content" and program.name not in _WORDS:
         return f"{program.path} is {name} by its content"
     if program.by == "link" and program.target:
         return f"{program.path} is {name}, a link to {program.target}"

@@ -15,34 +15,48 @@ What it flags
     Known by content, whatever the name: busybox, toybox, bash, zsh, mksh and the other ksh, posh,
     yash, tcsh, csh, fish, rc, sash, elvish, nushell, brush, gosh (of mvdan.cc/sh and u-root),
     dash and its kin. By name only: PowerShell, xonsh, osh, murex, es, hush where it is no busybox.
-    Not flagged: a file that has no x bit, even a real shell, which could still be started
-    through the dynamic loader (/lib64/ld-linux-x86-64.so.2 /sh); and interpreters such as
-    python, which are noInterpreter's.
+    A program that UPX packed is flagged, too, as packed: it may be a shell, and nobody can see
+    (docs/adr/010-packed-programs.md). The other checks do not repeat it.
+    Not flagged: what other packers made, or UPX with its marks removed; a file that has no x
+    bit, even a real shell, which could still be started through the dynamic loader
+    (/lib64/ld-linux-x86-64.so.2 /sh); and interpreters such as python, which are
+    noInterpreter's.
 
 Remedy
     Build in one stage and copy the result into a distroless base in a second one
     (gcr.io/distroless/static-debian13:nonroot, or scratch). Debug with kubectl debug, which
-    brings its own image; the policy's ephemeralContainers.allow says which.
+    brings its own image; the policy's ephemeralContainers.allow says which. Leave programs
+    unpacked: layers are compressed anyway, and what is packed starts slower and shares no memory.
 
 Options
-    None: ``noShell: {}``.
+    - ``packed``: ``Fail`` (the default) or ``Pass`` for programs that UPX packed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from webhook.checks.check import Check, Finding, Options, Subject, program_findings, unread_windows
 
 NAME = "noShell"
 REMEDY = "copy the application into a distroless base in the last build stage"
+UNPACKED = "leave it unpacked, or set noShell.packed: Pass if you know what it is"
 
 
-def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
+class Shells(Options, frozen=True):
+    """What else counts as a shell."""
+
+    packed: Literal["Fail", "Pass"] = "Fail"
+
+
+def _inspect(subject: Subject, options: Shells) -> Iterator[Finding]:
     if subject.windows:
         yield unread_windows(NAME)
         return
     yield from program_findings(NAME, "shell", REMEDY, subject.image.files.shells)
+    if options.packed == "Fail":
+        yield from program_findings(NAME, "packed", UNPACKED, subject.image.files.packed)
 
 
-CHECK = Check(name=NAME, title="no shell", options=Options, inspect=_inspect)
+CHECK = Check(name=NAME, title="no shell", options=Shells, inspect=_inspect)

@@ -52,6 +52,7 @@ def document(facts: ImageFacts) -> dict[str, Any]:
         "packageManagers": _programs(contents.package_managers),
         "buildTools": _programs(contents.build_tools),
         "interpreters": _programs(contents.interpreters),
+        "packed": _programs(contents.packed),
         "setuid": _programs(contents.setuid),
         "size": {
             "compressed": facts.compressed,
@@ -180,6 +181,7 @@ class _Facts(_Partial, frozen=True):
     package_managers: tuple[_Program, ...] = ()
     build_tools: tuple[_Program, ...] = ()
     interpreters: tuple[_Program, ...] = ()
+    packed: tuple[_Program, ...] = ()
     setuid: tuple[_Program, ...] = ()
     size: _Size = _Size()
     created: str | None = None
@@ -235,6 +237,7 @@ def _contents(given: _Facts, layers: tuple[_Layer, ...]) -> Files:
         package_managers=_told(given.package_managers),
         build_tools=_told(given.build_tools),
         interpreters=_told(given.interpreters),
+        packed=_told(given.packed),
         setuid=_told(given.setuid),
         unpacked=tuple(layer.unpacked for layer in layers),
         programs=Programs(executables={word: Executable(kind="elf") for word in words}),

@@ -47,6 +47,8 @@ class Elf(NamedTuple):
     """GOARCH; None for machines that Kubernetes does not run on."""
     interpreter: tuple[int, int] | None
     """Offset and size in bytes of the interpreter's path; None: it is linked statically."""
+    end: int = 0
+    """Offset of what follows the program headers; 0 where there are none that could be read."""
 
 
 def parse(head: bytes) -> Elf | None:
@@ -59,21 +61,23 @@ def parse(head: bytes) -> Elf | None:
     order = "<" if little else ">"
     (kind,) = Struct(order + "H").unpack_from(head, 18)
     machine = _MACHINES.get((kind, width, "little" if little else "big"))
-    return Elf(machine, _interpreter(head, order, wide=width == 2))  # noqa: PLR2004
-
-
-def _interpreter(head: bytes, order: str, *, wide: bool) -> tuple[int, int] | None:
-    """Where the first PT_INTERP segment lies."""
-    header = Struct(order + ("32xQ14xHH" if wide else "28xI10xHH"))
+    wide = width == 2  # noqa: PLR2004
     segment = Struct(order + ("I4xQ16xQ16x" if wide else "II8xI12x"))
+    segments = _segments(head, Struct(order + ("32xQ14xHH" if wide else "28xI10xHH")), segment.size)
+    return Elf(machine, _interpreter(head, segments, segment), segments.stop)
+
+
+def _segments(head: bytes, header: Struct, size: int) -> range:
+    """Where the program headers lie, each of ``size`` bytes; empty if they are of another size."""
     if len(head) < header.size:
-        return None
+        return range(0)
     start, entry_size, count = header.unpack_from(head)
-    if entry_size != segment.size:
-        return None
-    for at in range(
-        start, min(start + count * entry_size, len(head) - segment.size + 1), entry_size
-    ):
+    return range(start, start + count * size, size) if count and entry_size == size else range(0)
+
+
+def _interpreter(head: bytes, segments: range, segment: Struct) -> tuple[int, int] | None:
+    """Where the first PT_INTERP segment lies."""
+    for at in range(segments.start, min(segments.stop, len(head) - segment.size + 1), segment.size):
         kind, offset, size = segment.unpack_from(head, at)
         if kind == _PT_INTERP:
             return (offset, size) if 2 <= size <= _PATH_MAX else None  # noqa: PLR2004

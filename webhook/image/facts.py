@@ -115,6 +115,8 @@ class Files:
     build_tools: tuple[Program, ...] = ()
     interpreters: tuple[Program, ...] = ()
     """``name`` is the family: ``python``, ``awk``, …"""
+    packed: tuple[Program, ...] = ()
+    """Programs whose content could not be looked into; ``name`` is what packed them: ``upx``."""
     setuid: tuple[Program, ...] = ()
     unpacked: tuple[int, ...] = ()
     """Uncompressed bytes of each layer, oldest first."""

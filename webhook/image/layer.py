@@ -13,10 +13,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from webhook.errors import IntegrityError, Malformed, Unsupported
-from webhook.image import elf, interpreters, managers, osrelease, shells, tar, tarheader
+from webhook.image import elf, interpreters, managers, osrelease, packers, shells, tar, tarheader
 from webhook.image.ahead import ahead
 from webhook.image.compression import decompress
 from webhook.image.digest import hasher, proves
@@ -57,9 +57,15 @@ _KINDS: Final = frozenset(
 )
 
 
-_PATTERNS: Final = (*shells.patterns(), *interpreters.patterns(), *managers.patterns())
+_PATTERNS: Final = (
+    *shells.patterns(),
+    *interpreters.patterns(),
+    *managers.patterns(),
+    *packers.patterns(),
+)
 _FIRST_OF_INTERPRETERS: Final = len(shells.patterns())
 _FIRST_OF_MANAGERS: Final = _FIRST_OF_INTERPRETERS + len(interpreters.patterns())
+_FIRST_OF_PACKERS: Final = _FIRST_OF_MANAGERS + len(managers.patterns())
 
 
 class Entry(NamedTuple):
@@ -84,6 +90,8 @@ class Entry(NamedTuple):
     """The family of interpreters it is of by its content."""
     manager: str | None = None
     """The package manager it is by its content."""
+    packer: str | None = None
+    """What packed it, so that its content tells nothing."""
     capabilities: bool = False
     """Whether it carries file capabilities."""
     whiteout: bool = False
@@ -257,6 +265,7 @@ def _entry(header: tarheader.Header) -> Entry:
             None,
             None,
             None,
+            None,
             _CAPABILITIES in pax,
             kind == tarheader.CHAR and not (major & _MAJOR or minor & _MINOR),
             None,
@@ -286,15 +295,8 @@ def _examined(entry: Entry, body: Iterator[memoryview], search: Search, *, diges
     if digests:
         body = _hashed(body, running)
     if entry.mode & EXECUTE:
-        program, found = _program(body, search)
-        entry = entry._replace(
-            program=program,
-            shell=shells.identify(found),
-            manager=managers.identify({one - _FIRST_OF_MANAGERS for one in found}),
-        )
-        if program.interpreter is not None and program.kind == "elf":  # no library
-            language = interpreters.identify({one - _FIRST_OF_INTERPRETERS for one in found})
-            entry = entry._replace(language=language)
+        program, known = _program(body, search)
+        entry = entry._replace(program=program, **known)
     if digests:
         for _ in body:
             pass
@@ -308,20 +310,40 @@ def _hashed(pieces: Iterator[memoryview], running: _Hash) -> Iterator[memoryview
         yield piece
 
 
-def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, set[int]]:
-    """What starting the file would come to, and the patterns in it."""
+class _Known(TypedDict, total=False):
+    """What a program is by its content: fields of ``Entry``."""
+
+    shell: str | None
+    language: str | None
+    manager: str | None
+    packer: str | None
+
+
+def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, _Known]:
+    """What starting the file would come to, and what it is by its content."""
     first = list(_first(body, elf.HEAD))
     head = b"".join(piece[: elf.HEAD] for piece in first)[: elf.HEAD]
     header = elf.parse(head)
     if header is None:
-        return _unlinked(head), set()
+        return _unlinked(head), {}
     pieces: Iterator[memoryview] = chain(first, body)
     interpreter = bytearray()
     if header.interpreter:
         pieces = _copying(pieces, *header.interpreter, interpreter)
     found = search.numbers(pieces)
     path = text(bytes(interpreter).partition(b"\0")[0]) or None
-    return Executable(kind="elf", interpreter=path, machine=header.machine), found
+    known: _Known = {
+        "shell": shells.identify(found),
+        "language": interpreters.identify(_since(_FIRST_OF_INTERPRETERS, found)) if path else None,
+        "manager": managers.identify(_since(_FIRST_OF_MANAGERS, found)),
+        "packer": packers.identify(head, header, _since(_FIRST_OF_PACKERS, found)),
+    }
+    return Executable(kind="elf", interpreter=path, machine=header.machine), known
+
+
+def _since(first: int, found: set[int]) -> set[int]:
+    """The patterns as those count them whose patterns begin with number ``first``."""
+    return {number - first for number in found}
 
 
 def _unlinked(head: bytes) -> Executable:

@@ -92,7 +92,7 @@ SIGNATURES = (
     Signature(
         "brush",
         (rb"Bo.u.rn.e. RUsty SHell",),
-        "brush-shell/src/args.rs of 0.4. Not tried on the real program",
+        "brush-shell/src/args.rs; brush 0.4 of crates.io, built, stripped, too",
     ),
     Signature(
         "dash",

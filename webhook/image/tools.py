@@ -1,4 +1,4 @@
-"""Shells, interpreters, package managers, build tools and privileged files in a merged file system.
+"""What a check asks of a merged file system: shells, package managers, privileged files, ….
 
 What counts is what could be executed: regular files with an x bit, and links that lead to one.
 Package databases, documentation and text files do not.
@@ -40,6 +40,7 @@ class Tools:
     package_managers: tuple[Program, ...]
     build_tools: tuple[Program, ...]
     interpreters: tuple[Program, ...]
+    packed: tuple[Program, ...]
     setuid: tuple[Program, ...]
 
 
@@ -94,6 +95,10 @@ def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
         ),
         interpreters=tuple(
             report(name, known, by) for name, known, by in _interpreters(survey.top, survey.names)
+        ),
+        packed=tuple(
+            report(name, packer, "content" if name.home is None else "link")
+            for name, packer in _packed(survey.names)
         ),
         setuid=tuple(
             report.privileged(path, node, what)
@@ -277,6 +282,13 @@ def _manager_link(
     home = files.get(name.home) if name.home is not None else None
     own = names.package_manager(name.base) or (home[0] if home else None)
     return (own, "link") if own else None
+
+
+def _packed(found: Sequence[_Name]) -> Iterator[tuple[_Name, str]]:
+    """Under each of its names: those of links may tell what is in it."""
+    for name in found:
+        if name.file.entry and (packer := name.file.entry.packer):
+            yield name, packer
 
 
 def _named(survey: Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:

@@ -98,6 +98,7 @@ def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> File
         package_managers=_united(each.package_managers for each in tools),
         build_tools=_united(each.build_tools for each in tools),
         interpreters=_united(each.interpreters for each in tools),
+        packed=_united(each.packed for each in tools),
         setuid=_united(each.setuid for each in tools),
         unpacked=tuple(layer.unpacked for layer in layers),
         os_release=_os_release(trees.overlay, layers),

@@ -108,6 +108,7 @@ def _programs(facts: ImageFacts) -> Iterator[Line]:
         "package managers": files.package_managers,
         "build tools": files.build_tools,
         "interpreters": files.interpreters,
+        "packed": files.packed,
         "setuid": files.setuid,
     }
     yield Line()

@@ -44,7 +44,7 @@ def of_layer(layer: Layer) -> int:
 def of_files(files: Files) -> int:
     """What is known of a merged file system."""
     programs, found = files.programs, files.shells + files.package_managers
-    found += files.build_tools + files.interpreters + files.setuid
+    found += files.build_tools + files.interpreters + files.packed + files.setuid
     texts = [*programs.executables, *(item for pair in programs.links.items() for item in pair)]
     texts += [each.path for each in found] + [each.detail for each in files.problems]
     texts += [item for pair in files.os_release.items() for item in pair]

@@ -75,6 +75,7 @@ def check(data: bytes) -> None:
     paths = [record.path for record in tree.listing(trees)]
     assert len(paths) == len(set(paths))
     kinds = (files.shells, files.package_managers, files.build_tools, files.interpreters)
+    kinds += (files.packed,)
     for found in (*kinds, files.setuid):
         assert {one.layer for one in found} <= set(range(len(layers)))
     document(_facts(layers, files))  # what scripts and CEL rules see can be made of anything
