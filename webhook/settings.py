@@ -39,6 +39,8 @@ class Settings:
     """Networks that are dialled though they would be denied: ``10.1.0.0/16``."""
     deny_addresses: tuple[str, ...] = ()
     """Networks that are never dialled: the cluster's own pods and services."""
+    bases: tuple[Path, ...] = ()
+    """Files of bases that are known besides the published ones."""
     opening_threads: int = 8
     """For manifests and configs, which mostly wait: of one registry."""
     reading_threads: int = 4

@@ -30,6 +30,7 @@ EVERYTHING = {
         "mirrors": {"docker.io": "x = 1", "r.example:5000": "y = 2"},
         "credentialProviders": {"config": "kind: X", "hostFolder": "/opt/providers"},
     },
+    "bases": {"mine": '{"bases": []}'},
     "priorityQuota": True,
     "networkPolicy": {
         "enabled": True,
@@ -340,6 +341,25 @@ def test_mirrors_lie_as_containerd_has_them(rendered):
     data = objects["ConfigMap", "slimgate-mirrors"]["data"]
     files = {one["path"]: data[one["key"]].strip() for one in volume["configMap"]["items"]}
     assert files == {"docker.io/hosts.toml": "x = 1", "r.example:5000/hosts.toml": "y = 2"}
+
+
+def test_bases_lie_where_they_are_looked_for_and_a_change_starts_new_pods(rendered):
+    """Each file whole, as ``slimgate base learn`` wrote it."""
+    text = (ROOT / "webhook" / "image" / "bases.json").read_text()
+    objects = rendered(bases={"mine": text, "theirs": '{"bases": []}'})
+    slimgate = containers(objects)["slimgate"]
+    (volume,) = [one for one in pod(objects)["volumes"] if one["name"] == "bases"]
+    (mount,) = [one for one in slimgate["volumeMounts"] if one["name"] == "bases"]
+    data = objects["ConfigMap", volume["configMap"]["name"]]["data"]
+    files = [one.partition("=")[2] for one in slimgate["args"] if one.startswith("--bases=")]
+    assert files == [f"{mount['mountPath']}/{name}" for name in data]
+    assert data["mine.json"] == text
+
+    def annotations(objects):
+        return objects["Deployment", "slimgate"]["spec"]["template"]["metadata"]["annotations"]
+
+    changed = rendered(bases={"mine": text})
+    assert annotations(objects)["slimgate.dev/bases"] != annotations(changed)["slimgate.dev/bases"]
 
 
 def test_service_sends_nothing_to_the_test_pod(rendered):

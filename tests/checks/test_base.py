@@ -9,9 +9,8 @@ import pytest
 from tests.checks.subjects import found, image, program, subject
 from webhook.checks.base import CHECK, BaseName, Bases
 from webhook.checks.check import run
-from webhook.image.facts import Executable, Programs
+from webhook.image.facts import Base, Executable, Programs
 
-ALPINE = "sha256:1bccf10afce5c1ffe31381419930ad565c1436eaeb1ca680494b0663e0028419"
 GLIBC = Programs(
     executables={
         "/app": Executable(kind="elf"),
@@ -22,7 +21,13 @@ GLIBC = Programs(
 
 def on_alpine(*, read=False):
     facts = image(read=read, contents={"os_release": {"PRETTY_NAME": "Alpine Linux v3.20"}})
-    return replace(facts, config=replace(facts.config, diff_ids=(ALPINE, "sha256:" + "7" * 64)))
+    alpine = Base(name="alpine", version="3.20.3", proof="layers")
+    return replace(facts, bases=(alpine,))
+
+
+def on_ours():
+    ours = Base(name="ours", version="2", proof="layers")
+    return replace(on_alpine(read=True), bases=(ours, *on_alpine().bases))
 
 
 def allow(*names):
@@ -48,6 +53,8 @@ def allow(*names):
             ],
             id="another release",
         ),
+        pytest.param(on_ours(), ["alpine"], [], id="a base on a base, by the lower one"),
+        pytest.param(on_ours(), ["ours:2"], [], id="a base on a base, by the upper one"),
         pytest.param(image(), ["scratch"], [], id="scratch"),
         pytest.param(
             image(),
@@ -69,7 +76,7 @@ def allow(*names):
             [
                 (
                     "baseUnknown",
-                    "what it stands on cannot be proved; its os-release claims 'Distroless'",
+                    "what it stands on cannot be proved; it claims to be 'Distroless'",
                 )
             ],
             id="a claim is no proof",
@@ -89,7 +96,15 @@ def allow(*names):
         pytest.param(
             image(contents={"package_databases": ("/var/lib/dpkg/status.d",)}),
             ["scratch"],
-            [("baseUnknown", "what it stands on cannot be proved")],
+            [
+                (
+                    "baseUnknown",
+                    (
+                        "what it stands on cannot be proved; it claims to be "
+                        "'packages listed as in distroless'"
+                    ),
+                )
+            ],
             id="a package database is not scratch",
         ),
     ],

@@ -12,9 +12,10 @@ What it flags
     unknown, and the policy's onUnknown decides. Two proofs count: the image's first layers are,
     byte for byte, those of a base that slimgate knows; or, for scratch, nothing of any
     distribution is in it: no os-release, package database, package manager, dynamic loader or
-    shell. What os-release claims is shown, and is never proof.
-    Known are the releases in webhook/image/bases.json. A base whose releases are not listed
-    there can be allowed, and stays unknown.
+    shell. What os-release and package databases claim is shown, and is never proof.
+    Known are the releases in webhook/image/bases.json, and those that you taught it with
+    slimgate base learn. Any other base can be allowed, and stays unknown. An image that stands
+    on several known bases, one built on the other, may stand on any of them.
 
 Remedy
     Start the last build stage FROM an allowed base, by its digest.
@@ -31,8 +32,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Self
 
 from webhook.checks.check import MANY, Check, Finding, Options, Subject
-from webhook.image.bases import SCRATCH, Base, base_of, claim_of
-from webhook.image.facts import ImageFacts
+from webhook.image.bases import SCRATCH, bases_of, claim_of
+from webhook.image.facts import Base, ImageFacts
 
 NAME = "base"
 
@@ -70,9 +71,9 @@ class Bases(Options, frozen=True):
 
 def _inspect(subject: Subject, options: Bases) -> Iterator[Finding]:
     image = subject.image
-    base = base_of(image)
+    bases = bases_of(image)
     allowed = ", ".join(options.allow)
-    if base is None:
+    if not bases:
         yield Finding(
             check=NAME,
             result="unknown",
@@ -80,12 +81,12 @@ def _inspect(subject: Subject, options: Bases) -> Iterator[Finding]:
             detail=f"what it stands on cannot be proved{_claim(image)}",
             remedy=f"start the last build stage FROM one of: {allowed}",
         )
-    elif not {base.name, str(base)} & set(options.allow):
+    elif not {name for base in bases for name in (base.name, str(base))} & set(options.allow):
         yield Finding(
             check=NAME,
             result="fail",
             reason="baseNotAllowed",
-            detail=f"it stands on {_shown(base)}, which is none of: {allowed}",
+            detail=f"it stands on {_shown(bases[0])}, which is none of: {allowed}",
             remedy=f"start the last build stage FROM one of: {allowed}",
         )
     else:
@@ -100,7 +101,7 @@ def _shown(base: Base) -> str:
 
 def _claim(image: ImageFacts) -> str:
     claim = claim_of(image.files)
-    return f"; its os-release claims {claim!r}" if claim else ""
+    return f"; it claims to be {claim!r}" if claim else ""
 
 
 CHECK = Check(name=NAME, title="base", options=Bases, inspect=_inspect)

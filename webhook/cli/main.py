@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",
     "controller": "Watch the cluster for serve, in the same pod.",
     "policy": "Check, test and describe policies.",
+    "base": "Learn base images by their layers, and list those that are known.",
     "certs": "Show certificates, and have them renewed.",
     "self-test": "Ask a cluster for a good and a bad pod: the chart's helm test.",
 }

@@ -113,6 +113,7 @@ def reads_images(command: Command) -> Command:
         hosts: Path | None,
         credential_providers: Path | None,
         credential_provider_bin: Path | None,
+        bases: tuple[Path, ...],
         limits: tuple[tuple[str, int], ...],
         quiet: bool,
         verbose: bool,
@@ -126,6 +127,7 @@ def reads_images(command: Command) -> Command:
             hosts=hosts,
             credential_providers=credential_providers,
             credential_provider_bin=credential_provider_bin,
+            bases=bases,
             limits=Limits(**dict(limits)),
             quiet=quiet,
             verbose=verbose,
@@ -171,6 +173,12 @@ _READING = (
         help="A kubelet's CredentialProviderConfig: programs that know credentials.",
     ),
     option("--credential-provider-bin", type=FOLDER, help="The folder with those programs."),
+    option(
+        "--bases",
+        type=FILE,
+        multiple=True,
+        help="Bases that images may stand on: a file of slimgate base learn. Repeatable.",
+    ),
     option(
         "--limit",
         "limits",

@@ -32,6 +32,7 @@ from webhook.wiring import (
     Sources,
     build,
     judge_by,
+    known_bases,
     read_namespaces,
     read_policies,
     today,
@@ -169,8 +170,9 @@ def command(
         tag_seconds=_TAG_SECONDS,
     )
     knowledge = _knowledge(policies, namespaces, state, max_stale)
+    known_bases(settings.bases)  # what is wrong with the settings ends the start, not a worker
     with closing(Sources(settings)) as sources:
-        sources.connect()  # what is wrong with the settings ends the start, not a worker
+        sources.connect()
     own = state is not None and cert is None and key is None
     if state and own:
         cert, key = state / "tls" / "tls.crt", state / "tls" / "tls.key"

@@ -26,6 +26,7 @@ from webhook.gather.source import (
 )
 from webhook.gather.waiters import Waiters
 from webhook.image.apply import Trees, merge
+from webhook.image.bases import KnownBase
 from webhook.image.facts import Files, ImageFacts, LayerRef
 from webhook.image.layer import Layer, read_layer
 from webhook.image.manifest import Descriptor
@@ -90,6 +91,7 @@ class Gatherer:
         waiters: int | None = None,
         observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
         second_core: bool = False,
+        bases: Sequence[KnownBase] = (),
         on_behalf: Callable[[Account], AccountSource] | None = None,
     ) -> None:
         """Gather from ``source``.
@@ -108,13 +110,14 @@ class Gatherer:
                 number.
             observe: told the compressed bytes of each chunk of a layer as it is read.
             second_core: as ``read_layer``'s; for whoever does nothing but read.
+            bases: those that images may be found to stand on.
             on_behalf: where the bytes come from for an account, which is told only what it may
                 read. None: all ask as one, and ``source`` answers.
         """
         self._source, self._caches, self._limits = source, caches, limits
         self._clock, self._background, self._near = clock, background, near
         self._observe, self._second_core = observe, second_core
-        self._on_behalf = on_behalf
+        self._bases, self._on_behalf = bases, on_behalf
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
@@ -226,7 +229,7 @@ class Gatherer:
         deadline = self._later(_OPENING_SECONDS)
         source = self._source_for(request.account)
         gathered = self._unmoved(request, source, deadline) or open_image(
-            source, request, limits=self._limits, deadline=deadline
+            source, request, limits=self._limits, deadline=deadline, bases=self._bases
         )
         errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]
         shown = gathered if request.account is None else self._shown_to(request, gathered, source)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.errors import ImageError, LimitExceeded, Malformed, Unsupported
 from webhook.gather.source import Document, Gathered, ImageRequest, ImageSource, Unread
+from webhook.image.bases import KnownBase, by_layers
 from webhook.image.config import parse_config
 from webhook.image.digest import verified
 from webhook.image.facts import ImageFacts
@@ -23,15 +24,18 @@ def open_image(
     *,
     limits: Limits,
     deadline: Deadline,
+    bases: Sequence[KnownBase] = (),
 ) -> Gathered:
     """Facts without files, one item per platform that a pod of this request could land on.
+
+    ``bases`` are those that the images may be found to stand on.
 
     Raises:
         ImageError: the reference as a whole could not be opened; what fails for one entry of
             an index only is an ``Unread`` among the items.
     """
     top = source.resolve(request.reference, deadline)
-    return _Opener(source, limits, request, top.digest, deadline).open(top)
+    return _Opener(source, limits, request, top.digest, deadline, bases).open(top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class _Opener:
     request: ImageRequest
     digest: str
     deadline: Deadline
+    bases: Sequence[KnownBase]
 
     def open(self, top: Document) -> Gathered:
         """Facts without files, one item per platform."""
@@ -98,4 +103,5 @@ class _Opener:
             platform=chosen or config.platform,
             config=config,
             layers=layer_refs(manifest, config),
+            bases=by_layers(config.diff_ids, self.bases),
         )

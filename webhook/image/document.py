@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.errors import UsageError
-from webhook.image.bases import base_of, claim_of
+from webhook.image.bases import bases_of, claim_of
 from webhook.image.config import ImageConfig
 from webhook.image.facts import (
     SCHEMA_VERSION,
@@ -108,7 +108,7 @@ def _layer(layer: LayerRef, unpacked: int) -> dict[str, Any]:
 
 def _base(facts: ImageFacts) -> dict[str, Any]:
     """``name`` only where it is proved; ``claim`` is what the image says of itself."""
-    base = base_of(facts)
+    base = next(iter(bases_of(facts)), None)
     return {
         "name": base.name if base else None,
         "version": base.version if base else None,

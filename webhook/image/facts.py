@@ -128,6 +128,19 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A base image that an image was proved to stand on."""
+
+    name: str
+    """``alpine``, or ``scratch``."""
+    version: str | None = None
+    proof: Literal["layers", "content"]
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """One image on one platform."""
 
@@ -140,6 +153,8 @@ class ImageFacts:
     """By the index where there is one, for nodes choose by it; else by the config."""
     config: ImageConfig
     layers: tuple[LayerRef, ...]
+    bases: tuple[Base, ...] = ()
+    """The known ones whose layers it begins with, by its config; the one of most layers first."""
     problems: tuple[Problem, ...] = ()
     contents: Files | None = None
     """None until the layers were read; use ``files``."""

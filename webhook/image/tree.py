@@ -34,6 +34,7 @@ _PACKAGE_DATABASES: Final = (
     b"usr/lib/apk/db/installed",
     b"var/lib/dpkg/status",
     b"var/lib/dpkg/status.d",
+    b"etc/apko.json",  # what apko was told to install
     b"var/lib/pacman/local",
     *(
         folder + name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from webhook.image.bases import base_of, claim_of
+from webhook.image.bases import bases_of, claim_of
 from webhook.image.facts import ImageFacts, LayerRef, Program, User
 from webhook.report.page import Line, Span, Style
 from webhook.report.safe import plural, short_digest, shorten, size
@@ -62,8 +62,9 @@ def _command(facts: ImageFacts) -> str:
 
 
 def _base(facts: ImageFacts) -> str:
-    base, claim = base_of(facts), claim_of(facts.files)
-    proved = f"{base} (proved by its {base.proof})" if base else "not proved"
+    bases, claim = bases_of(facts), claim_of(facts.files)
+    names = ", ".join(map(str, bases))
+    proved = f"{names} (proved by its {bases[0].proof})" if bases else "not proved"
     return f"{proved}, says it is {claim}" if claim else proved
 
 

@@ -1,5 +1,6 @@
 """Builds everything once from ``Settings`` and files, and hands it down. Knows every room."""
 
+from webhook.wiring.bases import known_bases, read_bases
 from webhook.wiring.build import Wired, build, judge_by, today
 from webhook.wiring.documents import (
     NAME_LABEL,
@@ -23,6 +24,8 @@ __all__ = [
     "Wired",
     "build",
     "judge_by",
+    "known_bases",
+    "read_bases",
     "read_namespaces",
     "read_objects",
     "read_policies",

@@ -21,6 +21,7 @@ from webhook.limits import MIB, Deadline, Limits
 from webhook.pod import Workload
 from webhook.settings import Settings
 from webhook.store.memory import Memory
+from webhook.wiring.bases import known_bases
 from webhook.wiring.knowledge import Knowledge
 from webhook.wiring.sources import Sources
 from webhook.wiring.weights import of_files, of_gathered, of_layer, of_request
@@ -74,6 +75,9 @@ def build(
         second_core: whether reading may take another core, where there is one.
         pods: who knows the credentials of pods; then each is told only what it may read. None:
             all ask as one.
+
+    Raises:
+        UsageError: the settings name a file that is not what it should be.
     """
     sources = Sources(settings, pods)
     opening = Lanes(settings.opening_threads, _OPENING_IN_ALL, spare=_OPENING_SPARE, name="opening")
@@ -89,6 +93,7 @@ def build(
         near=sources.near,
         waiters=settings.waiters,
         observe=observe,
+        bases=known_bases(settings.bases),
         second_core=second_core and len(os.sched_getaffinity(0)) > 1,
         on_behalf=None if pods is None else sources.on_behalf,
     )
