@@ -6,13 +6,14 @@ from tests.catalogue.case import FINE, SHELL, Case, found, shells
 from tests.catalogue.images import app, raw
 from tests.support.forge import file, folder, hardlink, symlink
 from tests.support.rawtar import member, pax
-from tests.support.samples import busybox, elf, packed, program
+from tests.support.samples import busybox, dynamic, elf, packed, program
 
 BUSYBOX = program("busybox/busybox", b"BusyBox v1.37.0 (2024-09-26 21:31:42 UTC)\0")
 TOYBOX = b"Toybox 0.8.9 multicall binary\0see https://landley.net/toybox\0"
 DASH = b"Usage: getopts optstring var\0Illegal option -%c\0closing paren expected\0OPTIND=1\0"
 BASH = b"@(#)Bash version 5.2.15(1) release GNU\0"
 APK = b"apk-tools 2.14.4, compiled for x86_64.\0usage: apk [<OPTIONS>...] COMMAND\0"
+GLIBC = program("lib64/ld-linux-x86-64.so.2")
 CAPABILITY = pax(
     (b"SCHILY.xattr.security.capability", bytes.fromhex("01000002 80000000") + bytes(12))
 )
@@ -179,11 +180,10 @@ CASES = (
     ),
     Case(
         "83c and a dynamic loader",
-        app([file("bin/sh", elf(DASH)), program("lib64/ld-linux-x86-64.so.2")]),
+        app([file("bin/sh", dynamic(DASH)), GLIBC]),
         "it cannot be started",
         "ld-linux-x86-64.so.2 /bin/sh starts it",
-        SHELL,
-        bug="declared in docs/checks.md: what has no x bit is not looked at",
+        shells("/bin/sh by loader"),
     ),
     Case(
         "83d made executable by a hard link's entry",
@@ -191,6 +191,34 @@ CASES = (
         "an empty file",
         "both names can be started",
         shells("/bin/sh by link", also="image malformed"),
+    ),
+    Case(
+        "83e as data, and any dynamic loader",
+        app([file("srv/logo.png", dynamic(DASH)), program("opt/ld-musl-x86_64.so.1")]),
+        "no program",
+        "the loader starts it",
+        shells("/srv/logo.png by loader"),
+    ),
+    Case(
+        "83f a loader, and a static shell",
+        app([file("bin/sh", elf(DASH)), GLIBC]),
+        "the loader starts it",
+        "no loader takes what is static",
+        FINE,
+    ),
+    Case(
+        "83g a loader that is not executable either",
+        app([file("bin/sh", dynamic(DASH)), file("lib64/ld-linux-x86-64.so.2", elf())]),
+        "the loader starts it",
+        "nothing starts the loader",
+        FINE,
+    ),
+    Case(
+        "83h in the place of /etc/passwd",
+        app([file("etc/passwd", dynamic(DASH)), GLIBC]),
+        "the users",
+        "a shell that the loader starts",
+        found("shell /etc/passwd by loader", user="65532:0", denied="noShell shell"),
     ),
     Case(
         "84 a package database alone",

@@ -45,6 +45,11 @@ def shells(*programs):
             id="only the link is known",
         ),
         pytest.param(
+            [program("/bin/sh", "dash", "loader", "/lib64/ld-linux-x86-64.so.2")],
+            ["/bin/sh is dash, which /lib64/ld-linux-x86-64.so.2 starts without an x bit"],
+            id="through the loader",
+        ),
+        pytest.param(
             [program("/bin/dash", "dash"), program("/bin/bash", "bash")],
             ["/bin/dash is dash", "/bin/bash is bash"],
             id="two files",

@@ -74,6 +74,26 @@ def test_program_headers_that_are_not_there() -> None:
     assert parse(elf(62, count=65535)) == Elf("amd64", None, 64 + 65535 * 56)
 
 
+@pytest.mark.parametrize(
+    ("kind", "entry", "count", "dynamic"),
+    [
+        pytest.param(1, 1, 1, False, id="static"),
+        pytest.param(6, 1, 1, False, id="static, with a PT_PHDR"),
+        pytest.param(3, 1, 1, True, id="PT_INTERP"),
+        pytest.param(2, 1, 1, True, id="PT_DYNAMIC, which is enough for glibc"),
+        pytest.param(2, 0, 1, False, id="a library"),
+        pytest.param(1, 1, 99, True, id="most of the headers are not seen"),
+    ],
+)
+def test_what_a_dynamic_loader_starts(kind: int, entry: int, count: int, dynamic: object) -> None:
+    """As glibc's 2.36 was seen to: what is static it refuses without an x bit."""
+    segment = struct.pack("<IIQQQQQQ", kind, 4, 0, 0, 0, 1, 1, 1)
+    wide = bytearray(elf(62, segments=segment, count=count))
+    wide[24] = entry
+
+    assert parse(bytes(wide))[3] is dynamic  # type: ignore[index]
+
+
 def test_program_headers_of_another_size() -> None:
     head = bytearray(elf(62, count=1))
     head[54] = 32

@@ -354,6 +354,6 @@ def test_real_alpine() -> None:
     assert by_path[b"bin/sh"].link == b"/bin/busybox"
     assert by_path[b"bin/busybox"].shell == "busybox"
     assert by_path[b"bin/busybox"].program == Executable(
-        kind="elf", interpreter="/lib/ld-musl-x86_64.so.1", machine="amd64"
+        kind="elf", interpreter="/lib/ld-musl-x86_64.so.1", machine="amd64", dynamic=True
     )
     assert [entry.shell for entry in layer.entries if entry.shell] == ["busybox"]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.image.reading import ELF, layout_layers, program, real_images, shells
+from tests.support.forge import file, hardlink, symlink
+from tests.support.samples import dynamic
 from webhook.image import layer
+from webhook.image.names import loader
 from webhook.image.search import Search
 from webhook.image.shells import SIGNATURES, identify, patterns
 
@@ -119,3 +123,82 @@ def test_real_busybox(libc: str) -> None:
 
 def test_patterns_are_what_hyperscan_and_python_both_read() -> None:
     assert all(re.compile(pattern) for pattern in patterns())
+
+
+LOADER = program("lib64/ld-linux-x86-64.so.2")
+LIBRARY = dynamic()[:24] + bytes(8) + dynamic()[32:]
+"""The same without an entry point."""
+
+
+@pytest.mark.parametrize(
+    "entries, expected",
+    [
+        pytest.param([file("bin/sh", dynamic())], {}, id="no-loader"),
+        pytest.param([file("bin/sh", dynamic()), LOADER], {"/bin/sh": ("sh", "loader")}, id="name"),
+        pytest.param(
+            [file("x", dynamic(EXAMPLES["bash"])), LOADER], {"/x": ("bash", "loader")}, id="content"
+        ),
+        pytest.param(
+            [
+                file("x", dynamic(EXAMPLES["bash"])),
+                program("opt/run"),
+                symlink("lib64/ld-linux-x86-64.so.2", "/opt/run"),
+            ],
+            {"/x": ("bash", "loader")},
+            id="the-loader-that-it-asks-for-whatever-its-name",
+        ),
+        pytest.param(
+            [file("x", dynamic(EXAMPLES["bash"])), program("a/ld-2.31.so")],
+            {"/x": ("bash", "loader")},
+            id="another-loader",
+        ),
+        pytest.param(
+            [file("x", dynamic(EXAMPLES["bash"])), hardlink("y", "x", mode=0o644), LOADER],
+            {"/x": ("bash", "loader"), "/y": ("bash", "loader")},
+            id="a-hard-link",
+        ),
+        pytest.param(
+            [program("x", dynamic(EXAMPLES["bash"])), hardlink("x2", "x", mode=0o644), LOADER],
+            {"/x": ("bash", "loader"), "/x2": ("bash", "loader")},
+            id="its-x-bit-taken-by-a-hard-link",
+        ),
+        pytest.param([file("x", ELF + EXAMPLES["bash"]), LOADER], {}, id="static"),
+        pytest.param([file("x", dynamic(b"GNU")), LOADER], {}, id="no-shell"),
+        pytest.param([file("libsh.so", LIBRARY + EXAMPLES["bash"]), LOADER], {}, id="a-library"),
+        pytest.param([file("bin/sh", b"#!/app\n"), LOADER], {}, id="a-script"),
+        pytest.param([file("bin/sh", dynamic()), file("lib64/ld.so.1", ELF)], {}, id="loader-no-x"),
+    ],
+)
+def test_without_an_x_bit(entries: list, expected: dict[str, tuple[str, str]]) -> None:
+    assert shells(entries) == expected
+
+
+def test_the_loader_of_this_machine_starts_what_is_found(tmp_path: Path) -> None:
+    """The claim itself, on a real shell and a real loader."""
+    dash, glibc = shutil.which("dash"), Path("/lib64/ld-linux-x86-64.so.2")
+    if dash is None or not glibc.exists():
+        pytest.skip(f"no dash, or no {glibc} here")
+    copy = tmp_path / "data"
+    copy.write_bytes(Path(dash).resolve().read_bytes())
+    copy.chmod(0o644)
+
+    run = subprocess.run(
+        [glibc, copy, "-c", "echo started"], capture_output=True, check=True, timeout=30
+    )
+
+    assert run.stdout == b"started\n"
+    assert shells([file("data", copy.read_bytes()), LOADER]) == {"/data": ("dash", "loader")}
+
+
+@pytest.mark.parametrize(
+    "base, expected",
+    [
+        *((name, True) for name in ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld.so.1")),
+        *((name, True) for name in ("ld-musl-x86_64.so.1", "ld64.so.2", "ld-2.31.so")),
+        *((name, True) for name in ("ld-linux.so.2", "ld-uClibc.so.0", "ld-linux-armhf.so.3")),
+        *((name, False) for name in ("ld", "ld.bfd", "ldconfig", "ld.so.conf", "libld.so.1")),
+        *((name, False) for name in ("ld.so.cache", "ld-musl-config", "x-ld-linux.so.2")),
+    ],
+)
+def test_names_of_loaders(base: str, expected: object) -> None:
+    assert loader(base.encode()) is expected

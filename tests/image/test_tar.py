@@ -304,6 +304,21 @@ def test_bodies(size: int) -> None:
     assert read == {b"f%d" % n: bodies[n] for n in (0, 3, 4, 8)}
 
 
+@pytest.mark.parametrize("size", [1, 3, 512, 513, 514, 515, 10_000])
+def test_how_a_body_may_begin(size: int) -> None:
+    """Said of every one that begins so, and of others only where a chunk ends within four bytes."""
+    bodies = [b"", b"\x7fEL", b"\x7fELF", b"text", SH, b"#!/bin/sh"]
+    data = b"".join(member(b"f%d" % n, body) for n, body in enumerate(bodies))
+    reader = Reader(chunked(data + END, size), LIMITS)
+
+    said = [(reader.may_begin(b"\x7fELF"), b"".join(reader.body())) for _ in reader]
+
+    assert [body for _, body in said] == bodies
+    assert {body for yes, body in said if yes} >= {b"\x7fELF", SH}
+    if size == 10_000:
+        assert [body for yes, body in said if yes] == [b"\x7fELF", SH]
+
+
 def test_a_body_may_be_left_half_read() -> None:
     reader = Reader(chunked(member(b"a", bytes(5000)) + FILE + END), LIMITS)
 

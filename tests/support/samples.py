@@ -82,6 +82,21 @@ def elf(payload: bytes = b"") -> bytes:
     return header + load + CODE + payload
 
 
+def dynamic(payload: bytes = b"") -> bytes:
+    """A small file that names a dynamic loader (PT_INTERP), and holds nothing to run."""
+    loader = b"/lib64/ld-linux-x86-64.so.2\0"
+    at = EHDR + PHDR
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01",
+        *(3, 62, 1),  # ET_DYN
+        *(at, EHDR, 0, 0),  # an entry point
+        *(EHDR, PHDR, 1, 0, 0, 0),
+    )
+    segment = struct.pack("<IIQQQQQQ", 3, 4, at, at, at, len(loader), len(loader), 1)
+    return header + segment + loader + payload
+
+
 def program(path: str, payload: bytes = b"") -> forge.Entry:
     """An executable that starts."""
     return forge.file(path, elf(payload), mode=0o755)

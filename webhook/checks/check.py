@@ -170,6 +170,8 @@ def _what(program: Program) -> str:
     name = _WORDS.get(program.name, program.name)
     if program.by == "content" and program.name not in _WORDS:
         return f"{program.path} is {name} by its content"
+    if program.by == "loader":
+        return f"{program.path} is {name}, which {program.target} starts without an x bit"
     if program.by == "link" and program.target:
         return f"{program.path} is {name}, a link to {program.target}"
     return f"{program.path} is {name}"

@@ -17,10 +17,11 @@ What it flags
     dash and its kin. By name only: PowerShell, xonsh, osh, murex, es, hush where it is no busybox.
     A program that UPX packed is flagged, too, as packed: it may be a shell, and nobody can see
     (docs/adr/010-packed-programs.md). The other checks do not repeat it.
-    Not flagged: what other packers made, or UPX with its marks removed; a file that has no x
-    bit, even a real shell, which could still be started through the dynamic loader
-    (/lib64/ld-linux-x86-64.so.2 /sh); and interpreters such as python, which are
-    noInterpreter's.
+    Nor does a shell need an x bit where the image has a dynamic loader with one:
+    /lib64/ld-linux-x86-64.so.2 /sh starts it. Such a file is flagged by its name or content.
+    Not flagged: what other packers made, or UPX with its marks removed; a file without an x bit
+    that no loader takes, for it is static, or is not there with a loader (known by its name, or as
+    the one that the file asks for); and interpreters such as python, which are noInterpreter's.
 
 Remedy
     Build in one stage and copy the result into a distroless base in a second one

@@ -17,6 +17,7 @@ from webhook.image.bases import bases_of, claim_of
 from webhook.image.config import ImageConfig
 from webhook.image.facts import (
     SCHEMA_VERSION,
+    By,
     Executable,
     Files,
     ImageFacts,
@@ -143,7 +144,7 @@ class _User(_Partial, frozen=True):
 class _Program(_Partial, frozen=True):
     path: str
     name: str
-    by: Literal["path", "link", "content"] = "path"
+    by: By = "path"
     target: str | None = None
     layer: int = 0
     layer_digest: str = _NO_DIGEST

@@ -7,15 +7,17 @@ lie in the first ``HEAD`` bytes are not looked for: no linker puts them elsewher
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
 HEAD: Final = 4096
 """Bytes of a file that are looked at: Go's linker ends the interpreter's name just there."""
 
-_MAGIC: Final = b"\x7fELF"
+MAGIC: Final = b"\x7fELF"
 _SMALLEST: Final = 52
 """Bytes of an ELF header of 32 bits."""
+_PT_DYNAMIC: Final = 2
 _PT_INTERP: Final = 3
 _PATH_MAX: Final = 4096
 _BLANK: Final = re.compile(rb"[ \t]")
@@ -49,11 +51,14 @@ class Elf(NamedTuple):
     """Offset and size in bytes of the interpreter's path; None: it is linked statically."""
     end: int = 0
     """Offset of what follows the program headers; 0 where there are none that could be read."""
+    dynamic: bool = False
+    """Whether a dynamic loader would start it, which asks for no x bit: it is linked dynamically,
+    and has an entry point. Nearly all shared libraries have none."""
 
 
 def parse(head: bytes) -> Elf | None:
     """The header in a file's first bytes; None if it is no ELF file."""
-    if not head.startswith(_MAGIC):
+    if not head.startswith(MAGIC):
         return None
     if len(head) < _SMALLEST:
         return Elf(None, None)
@@ -62,26 +67,32 @@ def parse(head: bytes) -> Elf | None:
     (kind,) = Struct(order + "H").unpack_from(head, 18)
     machine = _MACHINES.get((kind, width, "little" if little else "big"))
     wide = width == 2  # noqa: PLR2004
+    header = Struct(order + ("24xQQ14xHH" if wide else "24xII10xHH"))
     segment = Struct(order + ("I4xQ16xQ16x" if wide else "II8xI12x"))
-    segments = _segments(head, Struct(order + ("32xQ14xHH" if wide else "28xI10xHH")), segment.size)
-    return Elf(machine, _interpreter(head, segments, segment), segments.stop)
-
-
-def _segments(head: bytes, header: Struct, size: int) -> range:
-    """Where the program headers lie, each of ``size`` bytes; empty if they are of another size."""
     if len(head) < header.size:
-        return range(0)
-    start, entry_size, count = header.unpack_from(head)
-    return range(start, start + count * size, size) if count and entry_size == size else range(0)
+        return Elf(machine, None)
+    entry, start, size, count = header.unpack_from(head)
+    if not count or size != segment.size:
+        return Elf(machine, None)
+    segments = range(start, start + count * size, size)
+    kinds = _kinds(head, segments, segment)
+    linked = segments.stop > len(head) or _PT_INTERP in kinds or _PT_DYNAMIC in kinds
+    return Elf(machine, _interpreter(kinds), segments.stop, linked and entry != 0)
 
 
-def _interpreter(head: bytes, segments: range, segment: Struct) -> tuple[int, int] | None:
-    """Where the first PT_INTERP segment lies."""
+def _kinds(head: bytes, segments: range, segment: Struct) -> dict[int, tuple[int, int]]:
+    """Offset and size of the first segment of each kind."""
+    found: dict[int, tuple[int, int]] = {}
     for at in range(segments.start, min(segments.stop, len(head) - segment.size + 1), segment.size):
         kind, offset, size = segment.unpack_from(head, at)
-        if kind == _PT_INTERP:
-            return (offset, size) if 2 <= size <= _PATH_MAX else None  # noqa: PLR2004
-    return None
+        found.setdefault(kind, (offset, size))
+    return found
+
+
+def _interpreter(kinds: Mapping[int, tuple[int, int]]) -> tuple[int, int] | None:
+    """Where PT_INTERP lies, if its size is one that the kernel takes."""
+    _, size = place = kinds.get(_PT_INTERP, (0, 0))
+    return place if 2 <= size <= _PATH_MAX else None  # noqa: PLR2004
 
 
 def script(head: bytes) -> tuple[bytes, bytes | None] | None:

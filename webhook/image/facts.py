@@ -16,7 +16,7 @@ from webhook.image.platform import Platform
 
 SCHEMA_VERSION = 1
 
-By = Literal["path", "link", "content"]
+By = Literal["path", "link", "content", "loader"]
 
 
 class NotRead(Exception):  # noqa: N818 - not an error: the evaluation catches it and reads on
@@ -47,9 +47,10 @@ class Program:
     """What it is: ``busybox``, ``bash``, ``apt-get``, ``gcc``, … For setuid: ``setuid``,
     ``setgid`` or ``capabilities``."""
     by: By
-    """How it was known: by its path, by a link to one, or by its content."""
+    """How it was known: by its path, by a link to one, or by its content. ``loader``: by either of
+    these, and it has no x bit, but a dynamic loader that has one would start it."""
     target: str | None = None
-    """Where a link leads."""
+    """Where a link leads; the loader."""
     layer: int
     """Index from 0 of the layer that brought it."""
     layer_digest: str
@@ -82,7 +83,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executable:
-    """An executable regular file, as far as starting it is concerned."""
+    """A regular file, as far as starting it is concerned."""
 
     kind: Literal["elf", "script", "other"]
     interpreter: str | None = None
@@ -91,6 +92,8 @@ class Executable:
     """The rest of a ``#!`` line."""
     machine: str | None = None
     """GOARCH of an ELF file: ``amd64``, ``arm64``, …"""
+    dynamic: bool = False
+    """Whether a dynamic loader would take an ELF file, be it executable or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

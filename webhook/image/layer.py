@@ -83,7 +83,7 @@ class Entry(NamedTuple):
     link: bytes
     """The target of a link, as written."""
     program: Executable | None = None
-    """Of executable regular files."""
+    """Of executable regular files, and of others that a dynamic loader would start all the same."""
     shell: str | None = None
     """The shell it is by its content."""
     language: str | None = None
@@ -236,13 +236,14 @@ def _walk(
         entry = _entry(header)
         if entry.kind == tarheader.REGULAR:
             body: Iterator[memoryview] | None = None
+            may_begin: Callable[[bytes], bool] = reader.may_begin
             if entry.size <= (PASSWD_BYTES if place in keep else _KEPT.get(entry.path, -1)):
                 bodies[place] = content = b"".join(reader.body())
-                body = iter((memoryview(content),))
+                body, may_begin = iter((memoryview(content),)), content.startswith
                 if place not in keep:  # of many under one path only the last can matter
                     bodies.pop(kept.get(entry.path, -1), None)
                     kept[entry.path] = place
-            if digests or entry.mode & EXECUTE:
+            if digests or entry.mode & EXECUTE or may_begin(elf.MAGIC):
                 entry = _examined(entry, body or reader.body(), search, digests=digests)
         entries.append(entry)
     return entries, bodies
@@ -294,9 +295,8 @@ def _examined(entry: Entry, body: Iterator[memoryview], search: Search, *, diges
     running = hashlib.sha256()
     if digests:
         body = _hashed(body, running)
-    if entry.mode & EXECUTE:
-        program, known = _program(body, search)
-        entry = entry._replace(program=program, **known)
+    program, known = _program(body, search, executable=bool(entry.mode & EXECUTE))
+    entry = entry._replace(program=program, **known)
     if digests:
         for _ in body:
             pass
@@ -319,13 +319,20 @@ class _Known(TypedDict, total=False):
     packer: str | None
 
 
-def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, _Known]:
-    """What starting the file would come to, and what it is by its content."""
+def _program(
+    body: Iterator[memoryview], search: Search, *, executable: bool
+) -> tuple[Executable | None, _Known]:
+    """What starting the file would come to, and what it is by its content.
+
+    Of a file without an x bit None, but where a dynamic loader would start it.
+    """
     first = list(_first(body, elf.HEAD))
     head = b"".join(piece[: elf.HEAD] for piece in first)[: elf.HEAD]
     header = elf.parse(head)
     if header is None:
-        return _unlinked(head), {}
+        return (_unlinked(head) if executable else None), {}
+    if not executable and not header.dynamic:
+        return None, {}
     pieces: Iterator[memoryview] = chain(first, body)
     interpreter = bytearray()
     if header.interpreter:
@@ -338,7 +345,10 @@ def _program(body: Iterator[memoryview], search: Search) -> tuple[Executable, _K
         "manager": managers.identify(_since(_FIRST_OF_MANAGERS, found)),
         "packer": packers.identify(head, header, _since(_FIRST_OF_PACKERS, found)),
     }
-    return Executable(kind="elf", interpreter=path, machine=header.machine), known
+    program = Executable(
+        kind="elf", interpreter=path, machine=header.machine, dynamic=header.dynamic
+    )
+    return program, known
 
 
 def _since(first: int, found: set[int]) -> set[int]:

@@ -52,6 +52,9 @@ _BUILD_TOOL = re.compile(
     re.VERBOSE,
 )
 
+_LOADER = re.compile(rb"ld(?:64)?\.so\.[0-9]+|ld-[\w.+-]*\.so(?:\.[0-9]+)*")
+"""``ld-linux-x86-64.so.2``, ``ld-musl-x86_64.so.1``, ``ld-2.31.so``, ``ld64.so.2``, ``ld.so.1``."""
+
 APPLETS = frozenset(
     b"""
     [ [[ acpid add-shell addgroup adduser adjtimex ar arch arp arping ascii awk base32 base64
@@ -90,6 +93,11 @@ APPLETS = frozenset(
     """.split()
 )
 """What busybox and toybox do when called so: no shell, whatever else it is."""
+
+
+def loader(base: bytes) -> bool:
+    """Whether a file of this name is taken for a dynamic loader, which starts programs itself."""
+    return _LOADER.fullmatch(base) is not None
 
 
 def shell(base: bytes) -> str | None:

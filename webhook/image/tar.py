@@ -99,6 +99,11 @@ class Reader:
             self._left -= len(piece)
             yield piece
 
+    def may_begin(self, first: bytes, /) -> bool:
+        """Whether the current entry's data begins so, or its chunk ends too early to tell."""
+        known = len(self._buffer) - self._at >= len(first)
+        return self._buffer.startswith(first, self._at) if known else self._left >= len(first)
+
     def _whole_body(self) -> bytes:
         start, end = self._at, self._at + self._left
         if end > len(self._buffer):

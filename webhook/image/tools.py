@@ -1,7 +1,8 @@
 """What a check asks of a merged file system: shells, package managers, privileged files, ….
 
 What counts is what could be executed: regular files with an x bit, and links that lead to one.
-Package databases, documentation and text files do not.
+Package databases, documentation and text files do not. Only of shells those count, too, that have
+no x bit, where a dynamic loader has one: ``/lib64/ld-linux-x86-64.so.2 /sh`` starts them.
 
 - A script that has a shell's name counts if its interpreter is there: it may well hand over to
   one. An executable that is neither ELF nor script counts by its name: no honest image has one.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from webhook.image import interpreters, names, tarheader
@@ -53,7 +55,8 @@ class _Name:
     file: Node
     """The inode of the executable."""
     home: bytes | None
-    """For links: the path they lead to; of hard links the path of the first one."""
+    """For links: the path they lead to; of hard links the path of the first one. For what a loader
+    starts: the loader's."""
 
     @property
     def base(self) -> bytes:
@@ -67,6 +70,8 @@ class Survey:
     top: Node
     executables: list[tuple[bytes, Node]] = field(default_factory=list)
     """Regular files that somebody may execute, under each of their names."""
+    loadable: list[tuple[bytes, Node]] = field(default_factory=list)
+    """Regular files that nobody may execute, but a dynamic loader would start."""
     links: list[tuple[bytes, Node]] = field(default_factory=list)
     """Symbolic links, whatever they lead to."""
     names: list[_Name] = field(default_factory=list)
@@ -78,9 +83,14 @@ class Survey:
 def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
     """Everything in the tree that means something to a check."""
     report = _Reporter(layers)
-    found_shells = _shells(survey.top, survey.names)
+    found_shells = chain(_shells(survey.top, survey.names), _loaded(survey))
     return Tools(
-        shells=tuple(report(name, known, by) for name, known, by in found_shells),
+        shells=tuple(
+            sorted(
+                (report(name, known, by) for name, known, by in found_shells),
+                key=lambda program: program.path,
+            )
+        ),
         package_managers=tuple(
             report(name, known, by) for name, known, by in _managers(survey.names)
         ),
@@ -161,6 +171,8 @@ def _note_file(survey: Survey, path: bytes, node: Node) -> None:
     mode = node.inode.mode
     if mode & EXECUTE:
         survey.executables.append((path, node))
+    elif (entry := node.inode.entry) and entry.program and entry.program.dynamic:
+        survey.loadable.append((path, node))
     if mode & (_SETUID | _SETGID) or node.inode.capabilities:
         survey.privileged.append((path, node))
     if mode & EXECUTE or path.endswith(_HEADERS):
@@ -214,6 +226,22 @@ def _shell_link(top: Node, name: _Name, home: tuple[str, By] | None) -> str | No
     if own and (inner or (own not in names.UNCLEAR and _starts(top, name.file, own))):
         return own
     return None if inner in MULTI_CALL and name.base in names.APPLETS else inner
+
+
+def _loaded(survey: Survey) -> Iterator[tuple[_Name, str, By]]:
+    """Shells without an x bit that a loader of the image starts: their own, or any."""
+    any_loader = next((name.path for name in survey.names if names.loader(name.base)), None)
+    for path, node in survey.loadable:
+        known = names.shell(path.rpartition(b"/")[2]) or _content(node.inode)
+        loader = _own_loader(survey.top, node.inode) or any_loader
+        if known and loader:
+            yield _Name(path, node, node.inode, loader), known, "loader"
+
+
+def _own_loader(top: Node, file: Node) -> bytes | None:
+    program = file.entry.program if file.entry else None
+    found = resolve(top, (program.interpreter or "").encode()) if program else None
+    return found[0] if found and executable(found[1]) else None
 
 
 def _content(file: Node) -> str | None:

@@ -126,7 +126,7 @@ def _programs(facts: ImageFacts) -> Iterator[Line]:
 def _program(program: Program, width: int) -> Line:
     how = f"{program.name} by {program.by}"
     if program.target is not None:
-        how += f" to {program.target}"
+        how += f"{' to' if program.by == 'link' else ''} {program.target}"
     step = f", {shorten(program.created_by, _SHORT_STEP)}" if program.created_by else ""
     return Line(
         (("", f"  {program.path:<{width}}  "),),
