@@ -36,11 +36,14 @@ EXAMPLES = {
     "awk-g": b"\0GAWK_READ_TIMEOUT\0",
     "awk-m": b"\0MAWK_LONG_OPTIONS\0",
     "awk-1": b"usage: %s [-F fs] [-v var=value] [-f progfile | 'prog'] [file ...]\n",
+    "r-exec": b"\0Rf_initialize_R\0Rf_mainloop\0",
+    "r-script": b"Usage: Rscript [options] file [args]\n",
     "tcl": b"\0Tcl_MainEx\0",
 }
 INNOCENT = {
     "embeds-python": b"\0Py_Initialize\0Py_FinalizeEx\0PyRun_SimpleString\0",
     "embeds-lua": b"\0luaL_newstate\0LUA_PATH\0lua_pcallk\0",
+    "embeds-r": b"\0Rf_initEmbeddedR\0R_ReplDLLdo1\0",
     "embeds-tcl": b"\0Tcl_CreateInterp\0Tcl_Eval\0",
     "speaks-of-them": b"set LUA_INIT, GAWK_READ_TIMEOUT or call Py_Main (see python -c)\0",
 }
@@ -56,6 +59,8 @@ INNOCENT = {
         *((name, "lua") for name in ("lua", "lua5.4", "luajit-2.1.0", "lua54")),
         *((name, "awk") for name in ("awk", "gawk", "mawk", "nawk", "gawk-5.2.1")),
         *((name, "tcl") for name in ("tclsh8.6", "expect", "wish")),
+        *((name, "r") for name in ("R", "Rscript", "R-4.2")),
+        *((name, None) for name in ("r", "Rcmd", "RStudio")),
         *((name, "java") for name in ("jshell", "groovy")),
         *((name, "erlang") for name in ("erl", "iex")),
         *((name, None) for name in ("java", "dotnet", "python3-config", "node_exporter")),

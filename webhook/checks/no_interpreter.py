@@ -13,7 +13,7 @@ What it flags
     python, perl, ruby, node, deno, bun, javascript (quickjs, gjs, …), php, lua, awk, tcl (tclsh,
     expect, …), guile, scheme, lisp, erlang (and elixir), java (jshell, jrunscript, groovy, …),
     haskell, ocaml, julia, r, octave, prolog.
-    By content, under any name: python, perl, node, ruby, php, lua, awk and tcl programs that use
+    By content, under any name: python, perl, node, ruby, php, lua, awk, r and tcl programs that use
     a dynamic loader; a perl whose libperl is shared only by path. The awk of a busybox counts.
     Not flagged: shells, which are noShell's; java and dotnet themselves, which run compiled
     programs (the compilers are noBuildTools', jshell is flagged here); editors and tools that

@@ -15,7 +15,8 @@ What it flags
     Not flagged: a package database alone. Distroless and apko images carry one for scanners,
     and that is good. Nor, under another name, a manager that is a script (dnf, yum, pip, npm,
     gem, …; noInterpreter finds what runs it), or microdnf, conda's mamba, flatpak, snap and
-    the other binaries, whose content is not known; nor a binary that was packed or edited.
+    the other binaries, whose content is not known; nor a binary that was packed or edited; nor a
+    file without an x bit.
 
 Remedy
     Install in a build stage and copy only the result (site-packages, node_modules, the binary)

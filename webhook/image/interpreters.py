@@ -35,7 +35,7 @@ _FAMILIES: Final = {
     "haskell": r"ghci|runghc|runhaskell",
     "ocaml": r"ocaml",
     "julia": r"julia",
-    "r": r"Rscript",
+    "r": r"R|Rscript",
     "octave": r"octave|octave-cli",
     "prolog": r"swipl|gprolog",
 }
@@ -83,6 +83,15 @@ SIGNATURES: Final = (
         "awk",
         (rb"usage: %s \[-F fs\] \[-v var=value\] \[-f progfile \| 'prog'\]",),
         "main.c; Debian original-awk 2022",
+    ),
+    Signature(
+        "r",
+        (rb"\x00Rf_mainloop\x00",),
+        "src/main/Rmain.c; Debian R 4.2 (bin/exec/R). Programs that embed R call "
+        "Rf_initEmbeddedR instead",
+    ),
+    Signature(
+        "r", (rb"Usage: Rscript \[options\] file \[args\]",), "src/unix/Rscript.c; Debian R 4.2"
     ),
     Signature("tcl", (rb"\x00Tcl_Main(?:Ex)?\x00",), "tclAppInit.c; Debian tclsh 8.6"),
 )

@@ -78,7 +78,7 @@ SIGNATURES = (
             rb"mvdan\.cc/sh/v3/interp\.\(\*Runner\)\.",
         ),
         "Go's build information and symbols; mvdan.cc/sh v3.14.1 (stripped, too) and u-root "
-        "v0.14.0, both built. shfmt holds neither. u-root's busybox was not tried",
+        "v0.14.0, both built; u-root's busybox, too, if gosh is in it. shfmt holds neither",
     ),
     Signature(
         "nushell",
