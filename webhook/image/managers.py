@@ -1,8 +1,9 @@
 """Package managers known by what is in them, under any name.
 
-Each signature is a sentence of the program's own usage or messages, which its libraries and its
-neighbours (``apt-cache``, ``dpkg-query``, ``rpmbuild``) do not hold. Only ELF files are searched,
-so managers that are scripts (dnf, yum, pip, npm, gem, …) are known by their names alone.
+Each signature is a sentence of the program's own usage or messages (of a program in Rust, where
+its panics point to), which its libraries and its neighbours (``apt-cache``, ``dpkg-query``,
+``rpmbuild``) do not hold. Only ELF files are searched, so managers that are scripts (dnf, yum,
+pip, npm, gem, …) are known by their names alone.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SIGNATURES: Final = (
     Signature(
         "zypper",
         (rb"zypper \[--GLOBAL-OPTIONS\] <COMMAND>",),
-        "src/commands/help.cc; Debian zypper 1.14",
+        "src/Zypper.cc print_main_help(); Debian zypper 1.14",
     ),
     Signature(
         "pacman",
@@ -53,7 +54,7 @@ SIGNATURES: Final = (
     Signature(
         "nix",
         (rb"is incompatible with 'nix-env'; please use 'nix profile' instead",),
-        "src/nix-env/nix-env.cc; Debian nix-bin 2.8, whose nix-env and others are links to nix",
+        "src/nix-env/user-env.cc; Debian nix-bin 2.8, whose nix-env and others are links to nix",
     ),
     Signature(
         "opkg",
@@ -66,7 +67,7 @@ SIGNATURES: Final = (
         "Rust's places of panics, and messages; uv 0.13 of PyPI",
     ),
 )
-"""Those of the names in ``webhook.image.names`` that are binaries, and that could be had."""
+"""Not all binaries that ``webhook.image.names`` knows: flatpak, snap, mamba and others are left."""
 
 
 def patterns() -> tuple[bytes, ...]:
