@@ -30,6 +30,7 @@ _NOT_WRITTEN = 74
 COMMANDS: Mapping[str, str] = {
     "check": "Judge images, or the pods of manifests, by policies.",
     "inspect": "Show what is known of an image.",
+    "advise": "Say how an image could be smaller and harder to attack.",
     "files": "List the files of an image, its layers merged.",
     "review": "Answer an AdmissionReview given on standard input.",
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",

@@ -1,20 +1,22 @@
-"""One image, read from whatever names it: for ``inspect``, ``files`` and policy tests."""
+"""One image, read from whatever names it: for commands about one image, and policy tests."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
 from webhook.errors import NotFound
 from webhook.gather.source import Gathered, ImageRequest, Unread
-from webhook.image.facts import ImageFacts
+from webhook.image.apply import Trees, merge
+from webhook.image.facts import ImageFacts, LayerRef
 from webhook.image.layer import Layer, read_layer, remaining
 from webhook.image.manifest import Descriptor
 from webhook.image.platform import Platform
 from webhook.image.reference import Reference
-from webhook.limits import Deadline
+from webhook.image.tree import files_of, wanted
+from webhook.limits import Deadline, Limits
 from webhook.report import progress
 from webhook.settings import Settings
 from webhook.wiring import Wired, build
@@ -75,14 +77,53 @@ def layers_of(
     """The layers, oldest first, with the digest of every file. Raises ``ImageError``."""
     reference = wired.sources.open(argument)
     _, facts = manifest_and_config(wired, reference, platform, deadline)
+    return _layers(wired, reference, facts, deadline, digests=True)
+
+
+def facts_and_layers(
+    wired: Wired, argument: str, platform: Platform | None, deadline: Deadline
+) -> tuple[ImageFacts, list[Layer], Trees]:
+    """All that is known of an image, its layers, and what they merge to. Raises ``ImageError``."""
+    reference = wired.sources.open(argument)
+    _, facts = manifest_and_config(wired, reference, platform, deadline)
+    layers = _layers(wired, reference, facts, deadline)
+    trees = merge(layers, wired.limits)
+    for index, keep in wanted(layers, trees).items():
+        layers[index] = _layer(wired, reference, facts.layers[index], deadline, keep=keep)
+    return facts.with_files(files_of(facts.config, layers, trees)), layers, trees
+
+
+def _layers(
+    wired: Wired,
+    reference: Reference,
+    facts: ImageFacts,
+    deadline: Deadline,
+    *,
+    digests: bool = False,
+) -> list[Layer]:
     layers: list[Layer] = []
     for ref in facts.layers:
-        descriptor = Descriptor(media_type=ref.media_type, digest=ref.digest, size=ref.compressed)
-        chunks = wired.sources.blob(reference, descriptor, deadline)
-        limits = remaining(wired.limits, layers)
-        observe = partial(wired.observe, ref)
-        layers.append(read_layer(ref, chunks, limits, digests=True, progress=observe))
+        left = remaining(wired.limits, layers)
+        layers.append(_layer(wired, reference, ref, deadline, limits=left, digests=digests))
     return layers
+
+
+def _layer(
+    wired: Wired,
+    reference: Reference,
+    ref: LayerRef,
+    deadline: Deadline,
+    *,
+    limits: Limits | None = None,
+    keep: Collection[int] = (),
+    digests: bool = False,
+) -> Layer:
+    """One layer; ``limits`` are the image's if not told."""
+    descriptor = Descriptor(media_type=ref.media_type, digest=ref.digest, size=ref.compressed)
+    chunks = wired.sources.blob(reference, descriptor, deadline)
+    observe = partial(wired.observe, ref)
+    limits = limits or wired.limits
+    return read_layer(ref, chunks, limits, digests=digests, keep=keep, progress=observe)
 
 
 def _choose(gathered: Gathered, platform: Platform | None) -> ImageFacts | Unread:

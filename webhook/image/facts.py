@@ -94,6 +94,8 @@ class Executable:
     """GOARCH of an ELF file: ``amd64``, ``arm64``, …"""
     dynamic: bool = False
     """Whether a dynamic loader would take an ELF file, be it executable or not."""
+    origin: str | None = None
+    """What an ELF file was made with, where it tells: ``go`` or ``rust``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

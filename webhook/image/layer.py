@@ -16,7 +16,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from webhook.errors import IntegrityError, Malformed, Unsupported
-from webhook.image import elf, interpreters, managers, osrelease, packers, shells, tar, tarheader
+from webhook.image import (
+    elf,
+    interpreters,
+    managers,
+    origins,
+    osrelease,
+    packers,
+    shells,
+    tar,
+    tarheader,
+)
 from webhook.image.ahead import ahead
 from webhook.image.compression import decompress
 from webhook.image.digest import hasher, proves
@@ -62,10 +72,12 @@ _PATTERNS: Final = (
     *interpreters.patterns(),
     *managers.patterns(),
     *packers.patterns(),
+    *origins.patterns(),
 )
 _FIRST_OF_INTERPRETERS: Final = len(shells.patterns())
 _FIRST_OF_MANAGERS: Final = _FIRST_OF_INTERPRETERS + len(interpreters.patterns())
 _FIRST_OF_PACKERS: Final = _FIRST_OF_MANAGERS + len(managers.patterns())
+_FIRST_OF_ORIGINS: Final = _FIRST_OF_PACKERS + len(packers.patterns())
 
 
 class Entry(NamedTuple):
@@ -346,7 +358,11 @@ def _program(
         "packer": packers.identify(head, header, _since(_FIRST_OF_PACKERS, found)),
     }
     program = Executable(
-        kind="elf", interpreter=path, machine=header.machine, dynamic=header.dynamic
+        kind="elf",
+        interpreter=path,
+        machine=header.machine,
+        dynamic=header.dynamic,
+        origin=origins.identify(_since(_FIRST_OF_ORIGINS, found)),
     )
     return program, known
 

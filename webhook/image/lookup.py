@@ -55,7 +55,7 @@ class Root:
         Raises:
             Hidden: it depends on what is in a volume.
         """
-        file = self._find(command)
+        file = self.find(command)
         if file is None:
             detail = (
                 "is not in the image, or is not executable"
@@ -89,7 +89,7 @@ class Root:
                 detail=f"is built for {program.machine}, and the image is for {self.architecture}",
             )
         loader = program.interpreter
-        if loader is None or self._find(posixpath.join("/", loader)) is not None:
+        if loader is None or self.find(posixpath.join("/", loader)) is not None:
             return None
         return Obstacle(
             reason="interpreterMissing",
@@ -99,7 +99,7 @@ class Root:
     def _find_interpreter(self, script: Executable) -> str | Obstacle:
         """The program that a ``#!`` line starts."""
         name = script.interpreter or ""
-        file = self._find(posixpath.join(self.cwd, name)) if name else None
+        file = self.find(posixpath.join(self.cwd, name)) if name else None
         if file is None:
             why = " (its lines end as on Windows)" if name.endswith("\r") else ""
             return Obstacle(
@@ -109,13 +109,17 @@ class Root:
         wanted = _by_env(script) if posixpath.basename(name) == "env" else None
         if wanted is None:
             return file
-        return self._find(wanted) or Obstacle(
+        return self.find(wanted) or Obstacle(
             reason="interpreterMissing",
             detail=f"is a script for {_shown(wanted)}, which is not in PATH ({self.path})",
         )
 
-    def _find(self, command: str) -> str | None:
-        """The real path of an executable file; a bare name is looked up in ``PATH``."""
+    def find(self, command: str) -> str | None:
+        """The real path of an executable file; a bare name is looked up in ``PATH``.
+
+        Raises:
+            Hidden: it depends on what is in a volume.
+        """
         hidden, mounts = False, self._mount_points()
         for candidate in self._candidates(command):
             real = self._real_path(candidate)

@@ -28,6 +28,11 @@ _MARKS: dict[Outcome, str] = {
     "passed": "✓",
 }
 _TAGS = "a verdict on a tag holds until the tag is moved: pin the digest that is shown"
+_ADVICE = "slimgate advise IMAGE tells which base would carry it, and what could go"
+_ADVISED = frozenset(
+    ("nonRoot", "noShell", "noPackageManager", "noBuildTools", "noInterpreter", "noSetuid", "size")
+)
+"""Checks of what another base would mend."""
 _INDENT = " " * 11
 
 
@@ -39,6 +44,9 @@ def lines(entries: Sequence[Entry]) -> Iterator[Line]:
     yield _summary(entries)
     if any(by_tag(entry.judgement) for entry in entries):
         yield Line((("dim", _TAGS),))
+    findings = (finding for entry in entries for finding in entry.judgement.findings)
+    if any(finding.check in _ADVISED for finding in findings):
+        yield Line((("dim", _ADVICE),))
 
 
 def _decision(entry: Entry) -> Iterator[Line]:

@@ -1,0 +1,144 @@
+"""What an image is there to run: the program behind its command, and what that was made with."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from webhook.image.config import ImageConfig
+from webhook.image.facts import Executable, ImageFacts
+from webhook.image.lookup import Root
+
+Kind = Literal["static", "glibc", "musl", "node", "python", "java", "script", "unknown"]
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHELLS = re.compile(r"(?:ba|da|a|z|k)?sh")
+_WRAPPERS = frozenset(
+    ("--", "catatonit", "docker-entrypoint.sh", "dumb-init", "entrypoint.sh", "exec", "tini")
+)
+"""What people put before the program: init processes, and scripts that exec their arguments."""
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_LANGUAGES: dict[str, Kind] = {"node": "node", "python": "python"}
+_NPM = frozenset(("npm", "npx", "pnpm", "yarn"))
+_JAVA = "java"
+_LONGEST = 4096
+_DEEPEST = 5
+"""Scripts run by scripts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What the image runs."""
+
+    kind: Kind
+    about: str
+    """In a few words: ``a Go program, linked statically``."""
+    words: tuple[str, ...]
+    """The command without shells and wrappers before the program; its first word is the program."""
+    program: str | None
+    """Its real path in the image; None where it is not there."""
+    origin: str | None = None
+    """``go`` or ``rust``, where the program tells."""
+    shell: bool = False
+    """Whether the image's command is a line for a shell."""
+
+
+def application_of(facts: ImageFacts) -> Application:
+    """What the image's own command leads to.
+
+    Raises:
+        NotRead: the layers were not read yet.
+    """
+    words, shell = _unwrapped((*(facts.config.entrypoint or ()), *(facts.config.cmd or ())))
+    root = Root(
+        programs=facts.files.programs,
+        architecture=facts.platform.architecture,
+        path=variable(facts.config, "PATH") or _PATH,
+        cwd=posixpath.join("/", facts.config.working_dir),
+    )
+    word = words[0] if words else ""
+    path = root.find(word) if 0 < len(word) <= _LONGEST else None
+    if path is None:
+        about = f"its command, {word!r}, is not in it" if word else "it names no command"
+        return Application(kind="unknown", about=about, words=words, program=None, shell=shell)
+    kind, about = _kind(facts, root, path)
+    origin = facts.files.programs.executables[path].origin
+    return Application(
+        kind=kind, about=about, words=words, program=path, origin=origin, shell=shell
+    )
+
+
+def starts_by_npm(application: Application) -> bool:
+    """Whether ``npm start`` and its like run it: what they start is in a file that is not read."""
+    name = posixpath.basename(application.words[0]) if application.words else ""
+    return application.kind == "node" and name in _NPM
+
+
+def variable(config: ImageConfig, name: str) -> str | None:
+    """The last value that the image gives an environment variable."""
+    values = [one.partition("=")[2] for one in config.env if one.partition("=")[0] == name]
+    return values[-1] if values else None
+
+
+def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """The words from the program on, and whether a shell would have to split them."""
+    words, shell = list(command), False
+    while words:
+        name = posixpath.basename(words[0])
+        if _SHELLS.fullmatch(name) and len(words) > 2 and words[1] in {"-c", "-ec", "-lc"}:  # noqa: PLR2004
+            shell, words = True, _split(words[2])
+        elif name in _WRAPPERS or (shell and _ASSIGNMENT.fullmatch(words[0])):
+            del words[0]
+        else:
+            break
+    return tuple(words), shell
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # an open quote
+        return line.split()
+
+
+def _kind(facts: ImageFacts, root: Root, path: str) -> tuple[Kind, str]:
+    """Of an executable that is there."""
+    start, program = path, facts.files.programs.executables[path]
+    shells = {shell.path for shell in facts.files.shells}
+    for _ in range(_DEEPEST):
+        family = next((one.name for one in facts.files.interpreters if one.path == path), None)
+        if family in _LANGUAGES:
+            return _LANGUAGES[family], f"a {family.capitalize()} application"
+        if posixpath.basename(path) == _JAVA:
+            return "java", "a Java application"
+        if path in shells or (program.kind == "elf" and path != start):
+            return "script", f"a script for {path}"
+        if program.kind == "elf":
+            return _binary(program, family)
+        interpreter = root.find(_interpreter(program)) if program.kind == "script" else None
+        if interpreter is None:
+            break
+        path, program = interpreter, facts.files.programs.executables[interpreter]
+    return "script", "a script"
+
+
+def _interpreter(script: Executable) -> str:
+    """What a ``#!`` line starts, ``env`` seen through."""
+    name = script.interpreter or ""
+    words = (script.interpreter_argument or "").removeprefix("-S").split()
+    return words[0] if posixpath.basename(name) == "env" and words else name
+
+
+def _binary(program: Executable, family: str | None) -> tuple[Kind, str]:
+    if family is not None:
+        return "script", f"a program for {family}"
+    made = {"go": "a Go program", "rust": "a Rust program"}.get(program.origin or "", "a program")
+    if program.interpreter is None:
+        return "static", f"{made}, linked statically"
+    if posixpath.basename(program.interpreter).startswith("ld-musl"):
+        return "musl", f"{made}, linked with musl (Alpine's libc)"
+    return "glibc", f"{made}, linked with glibc"
