@@ -254,7 +254,6 @@ CASES = (
         "amd64 nodes take it, and cannot start it",
         DOES_NOT_START,
         nodes=(AMD64,),
-        bug="the checks are not told which nodes there are",
     ),
     Case(
         "34 attestations only",

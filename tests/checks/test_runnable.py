@@ -282,3 +282,29 @@ def test_hooks():
 def test_needs_the_layers():
     """Not looked is not the same as not there."""
     assert found(CHECK, subject(image(read=False))) is None
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        ({}, []),
+        ({"nodes": frozenset({"linux/amd64", "linux/arm64"})}, []),
+        (
+            {"nodes": frozenset({"linux/arm64", "linux/s390x"})},
+            ["it is for linux/amd64, and the cluster's nodes are linux/arm64, linux/s390x"],
+        ),
+        (
+            {"nodes": frozenset({"windows/amd64"})},
+            ["it is for linux/amd64, and the cluster's nodes are windows/amd64"],
+        ),
+        ({"architectures": frozenset({"amd64"}), "nodes": frozenset({"linux/arm64"})}, []),
+        (
+            {"architectures": frozenset({"arm64"}), "nodes": frozenset({"linux/amd64"})},
+            ["it is for linux/amd64, and the pod can only land on arm64"],
+        ),
+    ],
+)
+def test_where_it_can_land(pod, expected):
+    """What the pod says counts before the nodes that there are: more can come."""
+    told = found(CHECK, subject(image(), pod=pod))
+    assert told == [("architecture", detail) for detail in expected]

@@ -10,9 +10,11 @@ Why
 
 What it flags
     No command at all; a command that is not there or not executable (looked up in PATH as the
-    runtime does, through symbolic links, from the working directory); a binary for another
-    architecture; a missing ELF interpreter (the dynamic loader) or #! interpreter, also behind
-    /usr/bin/env; and exec probes and lifecycle hooks whose command is missing.
+    runtime does, through symbolic links, from the working directory); an image for another
+    architecture than the pod can land on or, where the pod does not say, than any node of the
+    cluster has; a binary for another one than the image's; a missing ELF interpreter (the dynamic
+    loader) or #! interpreter, also behind /usr/bin/env; and exec probes and lifecycle hooks whose
+    command is missing.
     Not flagged: what cannot be known from the image, as commands below a volume mount, commands
     with a $(VARIABLE) whose value comes from elsewhere, and anything on Windows. Nor is anything
     looked up where PATH, the working directory or a command is longer than honest ones are.
@@ -34,7 +36,7 @@ from collections.abc import Iterator
 from webhook.checks.check import Check, Finding, Options, Subject
 from webhook.image.config import ImageConfig
 from webhook.image.lookup import Hidden, Obstacle, Root
-from webhook.image.platform import runs
+from webhook.image.platform import Platform, runs
 from webhook.pod import Container, ContainerKind
 
 NAME = "runnable"
@@ -86,14 +88,27 @@ def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
 
 
 def _landing(subject: Subject) -> Iterator[Finding]:
-    """Where the pod says what it can land on, the image has to be for one of that."""
+    """The image has to be for what the pod says it can land on, or else for some node there is."""
     wanted, platform = subject.workload.architectures, subject.image.platform
-    if wanted is not None and not any(runs(platform, one) for one in wanted):
+    if wanted is not None:
+        if not any(runs(platform, one) for one in wanted):
+            yield _finding(
+                "architecture",
+                f"it is for {platform}, and the pod can only land on {', '.join(sorted(wanted))}",
+                "publish the image for that platform, or change the pod's node selector",
+            )
+        return
+    nodes = subject.workload.nodes
+    if nodes and not any(_runs_on(platform, Platform.parse(node)) for node in nodes):
         yield _finding(
             "architecture",
-            f"it is for {platform}, and the pod can only land on {', '.join(sorted(wanted))}",
-            "publish the image for that platform, or change the pod's node selector",
+            f"it is for {platform}, and the cluster's nodes are {', '.join(sorted(nodes))}",
+            "publish the image for a platform of the cluster",
         )
+
+
+def _runs_on(image: Platform, node: Platform) -> bool:
+    return image.os == node.os and runs(image, node.architecture)
 
 
 def _command(container: Container, config: ImageConfig, root: Root) -> Iterator[Finding]:
