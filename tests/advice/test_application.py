@@ -93,6 +93,11 @@ def test_shells_and_wrappers_are_seen_through(entrypoint, cmd, words, shell):
     assert (one.words, one.shell) == (words, shell)
 
 
+def test_a_command_of_millions_of_words_is_cut_off():
+    assert len(found(("/go", *["tini"] * 1_000_000)).words) == 64
+    assert len(found(("sh", "-c", "/go " + "x " * 1_000_000)).words) == 64
+
+
 def test_relative_to_the_working_directory():
     assert found(("./node",), working_dir="/usr/bin").program == "/usr/bin/node"
 

@@ -25,7 +25,8 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 _LANGUAGES: dict[str, Kind] = {"node": "node", "python": "python"}
 _NPM = frozenset(("npm", "npx", "pnpm", "yarn"))
 _JAVA = "java"
-_LONGEST = 4096
+_LONGEST, _WORDS = 4096, 64
+"""Characters of a line or a path, and words, that are looked at: a config has room for millions."""
 _DEEPEST = 5
 """Scripts run by scripts."""
 
@@ -38,7 +39,8 @@ class Application:
     about: str
     """In a few words: ``a Go program, linked statically``."""
     words: tuple[str, ...]
-    """The command without shells and wrappers before the program; its first word is the program."""
+    """The command without shells and wrappers before the program, its first words; the first is
+    the program."""
     program: str | None
     """Its real path in the image; None where it is not there."""
     origin: str | None = None
@@ -86,7 +88,7 @@ def variable(config: ImageConfig, name: str) -> str | None:
 
 def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """The words from the program on, and whether a shell would have to split them."""
-    words, shell = list(command), False
+    words, shell = list(command[:_WORDS]), False
     while words:
         name = posixpath.basename(words[0])
         if _SHELLS.fullmatch(name) and len(words) > 2 and words[1] in {"-c", "-ec", "-lc"}:  # noqa: PLR2004
@@ -100,9 +102,9 @@ def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
 
 def _split(line: str) -> list[str]:
     try:
-        return shlex.split(line)
+        return shlex.split(line[:_LONGEST])[:_WORDS]
     except ValueError:  # an open quote
-        return line.split()
+        return line[:_LONGEST].split()[:_WORDS]
 
 
 def _kind(facts: ImageFacts, root: Root, path: str) -> tuple[Kind, str]:
