@@ -1,0 +1,1 @@
+"""Tools that say whether an image runs as root, side by side: ``python -m benchmarks.peers``."""

@@ -1,0 +1,80 @@
+"""Build the tools from their Go modules: ``python -m benchmarks.peers.build [TOOL…]``.
+
+``go install module@version`` refuses modules with ``replace``, so each is built in a copy of its
+folder. What is built stays in the cache (``$SLIMGATE_CACHE/peers``). One compiler at a time and at
+the lowest priority: such a tool is a thousand packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import samples
+
+
+@dataclass(frozen=True)
+class Module:
+    """Where a tool's program is."""
+
+    path: str
+    version: str
+    package: str
+    variable: str
+    """Holds the version that the program says."""
+
+
+MODULES = {
+    "Dockle": Module(
+        "github.com/goodwithtech/dockle",
+        "v0.4.15",
+        "./cmd/dockle",
+        "github.com/goodwithtech/dockle/pkg.version",
+    ),
+}
+
+
+def place(name: str) -> Path:
+    """Where the program is once it was built."""
+    return samples.cache().parent / "peers" / f"{name.lower()}-{MODULES[name].version}"
+
+
+def build(name: str) -> None:
+    """Download, copy and compile; nothing where that was done."""
+    program = place(name)
+    if program.exists():
+        return
+    module = MODULES[name]
+    print(f"building {name} {module.version}", flush=True)
+    command = ["go", "mod", "download", "-json", f"{module.path}@{module.version}"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
+    program.parent.mkdir(parents=True, exist_ok=True)
+    flags = f"-X {module.variable}={module.version.removeprefix('v')}"
+    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -p=1"}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "source")
+        shutil.copytree(json.loads(told.stdout)["Dir"], copy, copy_function=shutil.copyfile)
+        copy.chmod(0o755)
+        made = Path(folder, "program")
+        command = ["nice", "-n", "19", "go", "build", "-trimpath", "-ldflags", flags]
+        command += ["-o", str(made), module.package]
+        subprocess.run(command, check=True, cwd=copy, env={**os.environ, **settings})  # noqa: S603 - ours
+        shutil.move(made, program)
+
+
+def main() -> None:
+    """Build what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.build", description=__doc__)
+    parser.add_argument("tools", nargs="*", choices=[[], *MODULES], help="default: all")
+    for name in parser.parse_args().tools or MODULES:
+        build(name)
+
+
+if __name__ == "__main__":
+    main()
