@@ -9,7 +9,7 @@ import pytest
 from benchmarks.peers import build, page
 from benchmarks.peers.corpus import known
 from benchmarks.peers.page import Answer
-from benchmarks.peers.tools import TOOLS, version
+from benchmarks.peers.tools import TOOLS, document, version
 from tests.catalogue.images import user
 from tests.support.registry import Registry
 
@@ -78,6 +78,21 @@ def test_the_page_is_of_these_images():
     """``python -m benchmarks.peers`` was run after the catalogue's users changed."""
     rows = re.findall(r"^\| (\d\d\w* .+?) \| (yes|no) \|", page.PAGE.read_text(), re.MULTILINE)
     assert {name: root == "yes" for name, root in rows} == KNOWN
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo '{\"a\": 1}'", {"a": 1}),
+        ("echo 'Applying {\"a\": 1} done'", {"a": 1}),
+        ("echo '{\"a\": '", None),
+        ("echo panic >&2; exit 2", None),
+        ("exec sleep 30", None),
+    ],
+)
+def test_what_a_program_writes(script, said):
+    """A tool that crashes or hangs gives no answer, and the others are asked all the same."""
+    assert document(["sh", "-c", script], seconds=2) == said
 
 
 @pytest.mark.parametrize("name", TOOLS)

@@ -23,29 +23,37 @@ DOCKLE_ROOT = "CIS-DI-0001"
 
 def dockle(program: Path, image: str) -> bool | None:
     """Dockle's CIS-DI-0001, "Create a user for the container"."""
-    said = _json([program, "--insecure", "--format", "json", "--timeout", f"{SECONDS}s", image])
+    said = document([program, "--insecure", "--format", "json", "--timeout", f"{SECONDS}s", image])
     if said is None:
         return None
     return any(one["code"] == DOCKLE_ROOT for one in said["details"])
 
 
-def _json(command: list[Any]) -> dict[str, Any] | None:
-    """What the program writes, from its first brace on; None where it writes no document."""
-    with tempfile.TemporaryDirectory() as home:
-        done = subprocess.run(  # noqa: S603 - programs that the caller names
-            [str(one) for one in command],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "HOME": home},
-        )
+def document(command: list[Any], *, seconds: float = SECONDS) -> dict[str, Any] | None:
+    """What the program writes, from its first brace on; None where no document comes in time."""
     try:
-        said, _ = json.JSONDecoder().raw_decode(done.stdout, max(done.stdout.find("{"), 0))
+        out = _run(command, seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    try:
+        said, _ = json.JSONDecoder().raw_decode(out, max(out.find("{"), 0))
     except json.JSONDecodeError:
         return None
     return said if isinstance(said, dict) else None
+
+
+def _run(command: list[Any], seconds: float) -> str:
+    """Its standard output; it knows nothing of the caller's settings and credentials."""
+    with tempfile.TemporaryDirectory() as home:
+        return subprocess.run(  # noqa: S603 - programs that the caller names
+            [str(one) for one in command],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "HOME": home},
+        ).stdout
 
 
 Ask = Callable[[Path, str], bool | None]
