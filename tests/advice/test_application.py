@@ -17,6 +17,7 @@ FILES = {
     "/usr/bin/node": Executable(kind="elf", interpreter=GLIBC),
     "/usr/bin/python3.13": Executable(kind="elf", interpreter=GLIBC),
     "/usr/bin/perl": Executable(kind="elf", interpreter=GLIBC),
+    "/opt/dotnet": Executable(kind="elf", interpreter=GLIBC),
     "/opt/java/bin/java": Executable(kind="elf", interpreter=GLIBC),
     "/bin/sh": Executable(kind="elf", interpreter=GLIBC),
     "/start.sh": Executable(kind="script", interpreter="/bin/sh"),
@@ -63,6 +64,7 @@ def found(entrypoint=None, cmd=None, **config):
         (("/start.sh",), "script", "a script for /bin/sh"),
         (("/bin/sh", "/start.sh"), "script", "a script for /bin/sh"),
         (("/lost",), "script", "a script"),
+        (("/opt/dotnet", "a.dll"), "script", "a .NET application"),
         (("/other",), "script", "a script"),
         (("/missing",), "unknown", "its command, '/missing', is not in it"),
         (("x" * 5000,), "unknown", f"its command, {'x' * 5000!r}, is not in it"),
@@ -86,6 +88,7 @@ def test_kind(command, kind, about):
         (None, ("/bin/sh", "/start.sh"), ("/bin/sh", "/start.sh"), False),
         (None, ("A=B", "/go"), ("A=B", "/go"), False),
         (("tini",), None, (), False),
+        (("/sbin/tini", "-g", "-v", "--", "/go"), ("x",), ("/go", "x"), False),
     ],
 )
 def test_shells_and_wrappers_are_seen_through(entrypoint, cmd, words, shell):
@@ -96,6 +99,10 @@ def test_shells_and_wrappers_are_seen_through(entrypoint, cmd, words, shell):
 def test_a_command_of_millions_of_words_is_cut_off():
     assert len(found(("/go", *["tini"] * 1_000_000)).words) == 64
     assert len(found(("sh", "-c", "/go " + "x " * 1_000_000)).words) == 64
+
+
+def test_what_runs_before_it_is_named():
+    assert found(("/app/entrypoint.sh",), ("/go",)).before == ("/app/entrypoint.sh",)
 
 
 def test_relative_to_the_working_directory():

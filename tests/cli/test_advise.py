@@ -156,6 +156,13 @@ def test_bases(advice, files, config, base, run):
         pytest.param(
             [program("app")], {"cmd": ["sh", "-c", "/app && /app"]}, "statically", id="a shell's"
         ),
+        pytest.param(
+            [
+                forge.file("usr/bin/python3", dynamic(), mode=0o755),
+                forge.file("usr/local/bin/gunicorn", b"#!/usr/bin/python3\n", mode=0o755),
+            ],
+            {"cmd": ["gunicorn", "app:app"]}, "name the module or file", id="a package's script",
+        ),
         pytest.param([program("a b")], {"cmd": ["/a b"]}, "statically", id="a path with a blank"),
         pytest.param([program("app")], {"cmd": ["/app", "x" * 500]}, "statically", id="too long"),
     ],
@@ -166,6 +173,11 @@ def test_where_there_is_no_sketch_it_says_so(slimgate, layout, files, config, wh
     ran = slimgate("advise", name, "-o", "dockerfile")
     assert (ran.code, ran.out) == (1, "")
     assert "no Dockerfile: " in ran.err
+
+
+def test_a_script_that_runs_first_is_told_of(advice):
+    told = advice(forge.image([[GO]], entrypoint=["/app/entrypoint.sh"], cmd=["/server"]))
+    assert "/app/entrypoint.sh runs first: what it does is not in the sketch" in told["notes"]
 
 
 def test_npm_start_is_told_of(advice):

@@ -186,7 +186,9 @@ def test_the_end_waits_for_no_registry(timeout, code):
         handler.linger()
 
     with Registry({}, faults={"*": Fault(never)}) as registry:
-        command = [*PROGRAM, "check", f"{registry.host}/team/app:1", "--timeout", timeout]
+        # Who starts the tests in the background may have SIGINT ignored, and that is inherited.
+        interruptible = ["env", "--default-signal=INT", *PROGRAM]
+        command = [*interruptible, "check", f"{registry.host}/team/app:1", "--timeout", timeout]
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:

@@ -295,9 +295,8 @@ def impatient(gate, tmp_path):
 def test_nothing_is_ready_before_everything_was_listed_once(impatient):
     """And both say why."""
     impatient.start("serve", ready=False)
-    said = probe(impatient.probes)
-    assert said.status == 503
-    assert b"the cluster is not known yet" in said.body
+    assert eventually(lambda: b"the cluster is not known yet" in probe(impatient.probes).body)
+    assert probe(impatient.probes).status == 503
     answer = review(impatient, "default")
     assert not answer["allowed"]
     assert "the cluster is not known yet" in answer["status"]["message"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from webhook.advice.application import (
     Application,
+    Kind,
     application_of,
     starts_by_npm,
     variable,
 )
 from webhook.advice.base import JAVA, NODE, PYTHON, Base, base_for
-from webhook.advice.dockerfile import dockerfile
+from webhook.advice.dockerfile import dockerfile, outside_home
 from webhook.advice.savings import Saving, savings
 from webhook.image.config import ImageConfig
 from webhook.image.facts import ImageFacts
@@ -57,36 +58,41 @@ def advise(facts: ImageFacts, records: Iterable[FileRecord], unpacked: int) -> A
     )
 
 
-def _notes(application: Application, facts: ImageFacts) -> list[str]:
-    notes = []
-    kind = application.kind
+def _notes(application: Application, facts: ImageFacts) -> Iterator[str]:
+    yield from _of_command(application, facts.config)
+    yield from _of_language(application.kind, facts.config)
+    if facts.files.user.root is not False:
+        yield "it runs as root, or would not start: 65532 is nonroot in every distroless base"
+    if names := _variables(facts.config):
+        yield f"its variables are not in the sketch: {', '.join(names)}"
+
+
+def _of_command(application: Application, config: ImageConfig) -> Iterator[str]:
     if application.shell:
-        notes.append(
-            "its command is a line for a shell: name the program and its arguments instead"
-        )
+        yield "its command is a line for a shell: name the program and its arguments instead"
+    for script in application.before:
+        yield f"{script} runs first: what it does is not in the sketch"
+    if application.kind == "script":
+        yield "without what it needs to be run by (a shell, a runtime) it does not start"
+    if outside_home(application, config):
+        yield "its command is a script of a package: name the module or file that it starts"
     if starts_by_npm(application):
-        notes.append("distroless has no npm: name the file that it starts (see package.json)")
+        yield "distroless has no npm: name the file that it starts (see package.json)"
+
+
+def _of_language(kind: Kind, config: ImageConfig) -> Iterator[str]:
     if kind == "musl":
-        notes.append(
+        yield (
             "musl is not glibc: names are resolved otherwise, threads have small stacks, and "
             "wheels and binaries made for glibc do not start"
         )
-    if kind == "node" and variable(facts.config, "NODE_VERSION") is None:
-        notes.append(f"which Node it has is not said: {NODE} is assumed")
-    if kind == "java" and variable(facts.config, "JAVA_VERSION") is None:
-        notes.append(f"which Java it has is not said: {JAVA} is assumed")
-    version = variable(facts.config, "PYTHON_VERSION")
+    if kind == "node" and variable(config, "NODE_VERSION") is None:
+        yield f"which Node it has is not said: {NODE} is assumed"
+    if kind == "java" and variable(config, "JAVA_VERSION") is None:
+        yield f"which Java it has is not said: {JAVA} is assumed"
+    version = variable(config, "PYTHON_VERSION")
     if kind == "python" and version is not None and not version.startswith(f"{PYTHON}."):
-        notes.append(
-            f"it has Python {version}: what is compiled for that has to be installed for {PYTHON}"
-        )
-    if facts.files.user.root is not False:
-        notes.append(
-            "it runs as root, or would not start: 65532 is nonroot in every distroless base"
-        )
-    if names := _variables(facts.config):
-        notes.append(f"its variables are not in the sketch: {', '.join(names)}")
-    return notes
+        yield f"it has Python {version}: what is compiled for that has to be installed for {PYTHON}"
 
 
 def _variables(config: ImageConfig) -> list[str]:

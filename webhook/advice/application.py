@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Literal
 
 from webhook.image.config import ImageConfig
@@ -17,14 +18,14 @@ Kind = Literal["static", "glibc", "musl", "node", "python", "java", "script", "u
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHELLS = re.compile(r"(?:ba|da|a|z|k)?sh")
-_WRAPPERS = frozenset(
-    ("--", "catatonit", "docker-entrypoint.sh", "dumb-init", "entrypoint.sh", "exec", "tini")
-)
-"""What people put before the program: init processes, and scripts that exec their arguments."""
+_INITS = frozenset(("catatonit", "dumb-init", "tini"))
+"""Init processes that people put before the program."""
+_SCRIPTS = frozenset(("docker-entrypoint.sh", "entrypoint.sh"))
+"""Scripts that end with ``exec "$@"``, as those of official images do."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 _LANGUAGES: dict[str, Kind] = {"node": "node", "python": "python"}
 _NPM = frozenset(("npm", "npx", "pnpm", "yarn"))
-_JAVA = "java"
+_JAVA, _DOTNET = "java", "dotnet"
 _LONGEST, _WORDS = 4096, 64
 """Characters of a line or a path, and words, that are looked at: a config has room for millions."""
 _DEEPEST = 5
@@ -47,6 +48,8 @@ class Application:
     """``go`` or ``rust``, where the program tells."""
     shell: bool = False
     """Whether the image's command is a line for a shell."""
+    before: tuple[str, ...] = ()
+    """Scripts that run before the program, and then it."""
 
 
 def application_of(facts: ImageFacts) -> Application:
@@ -55,7 +58,7 @@ def application_of(facts: ImageFacts) -> Application:
     Raises:
         NotRead: the layers were not read yet.
     """
-    words, shell = _unwrapped((*(facts.config.entrypoint or ()), *(facts.config.cmd or ())))
+    words, shell, before = _unwrapped((*(facts.config.entrypoint or ()), *(facts.config.cmd or ())))
     root = Root(
         programs=facts.files.programs,
         architecture=facts.platform.architecture,
@@ -66,11 +69,19 @@ def application_of(facts: ImageFacts) -> Application:
     path = root.find(word) if 0 < len(word) <= _LONGEST else None
     if path is None:
         about = f"its command, {word!r}, is not in it" if word else "it names no command"
-        return Application(kind="unknown", about=about, words=words, program=None, shell=shell)
+        return Application(
+            kind="unknown", about=about, words=words, program=None, shell=shell, before=before
+        )
     kind, about = _kind(facts, root, path)
     origin = facts.files.programs.executables[path].origin
     return Application(
-        kind=kind, about=about, words=words, program=path, origin=origin, shell=shell
+        kind=kind,
+        about=about,
+        words=words,
+        program=path,
+        origin=origin,
+        shell=shell,
+        before=before,
     )
 
 
@@ -86,18 +97,22 @@ def variable(config: ImageConfig, name: str) -> str | None:
     return values[-1] if values else None
 
 
-def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """The words from the program on, and whether a shell would have to split them."""
-    words, shell = list(command[:_WORDS]), False
+def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
+    """The words from the program on, whether a shell has to split them, and scripts before it."""
+    words, shell, before = list(command[:_WORDS]), False, []
     while words:
         name = posixpath.basename(words[0])
         if _SHELLS.fullmatch(name) and len(words) > 2 and words[1] in {"-c", "-ec", "-lc"}:  # noqa: PLR2004
             shell, words = True, _split(words[2])
-        elif name in _WRAPPERS or (shell and _ASSIGNMENT.fullmatch(words[0])):
+        elif name in _INITS:
+            words = list(dropwhile(lambda word: word.startswith("-"), words[1:]))
+        elif name in _SCRIPTS:
+            before.append(words.pop(0))
+        elif name == "exec" or (shell and _ASSIGNMENT.fullmatch(words[0])):
             del words[0]
         else:
             break
-    return tuple(words), shell
+    return tuple(words), shell, tuple(before)
 
 
 def _split(line: str) -> list[str]:
@@ -117,6 +132,8 @@ def _kind(facts: ImageFacts, root: Root, path: str) -> tuple[Kind, str]:
             return _LANGUAGES[family], f"a {family.capitalize()} application"
         if posixpath.basename(path) == _JAVA:
             return "java", "a Java application"
+        if posixpath.basename(path) == _DOTNET:
+            return "script", "a .NET application"
         if path in shells or (program.kind == "elf" and path != start):
             return "script", f"a script for {path}"
         if program.kind == "elf":

@@ -20,6 +20,7 @@ _PLAIN = re.compile(r"/[\w./@+-]{0,200}", re.ASCII)
 _META = frozenset(";&|<>$`()*?")
 """What means something to a shell."""
 _BIN = frozenset(("/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"))
+_INTERPRETED = frozenset(("node", "python"))
 _WORDS = 32
 _LONGEST = 200
 _USER = "# nonroot; as a number, or the kubelet cannot check runAsNonRoot\nUSER 65532"
@@ -33,6 +34,8 @@ def dockerfile(application: Application, config: ImageConfig, base: Base) -> str
     bounded = len(words) <= _WORDS and all(len(word) <= _LONGEST for word in words)
     if application.shell and any(_META & set(word) for word in words):
         return None  # only a shell could say what that runs
+    if outside_home(application, config):
+        return None
     if sketch is None or base.image is None or not plain or not bounded:
         return None
     build, run = sketch(application, home, base.version)
@@ -42,6 +45,18 @@ def dockerfile(application: Application, config: ImageConfig, base: Base) -> str
         stages.append(f"{about}\nFROM {base.image}:{base.debug} AS debug\n{run}")
     stages.append(f"FROM {base.image}:{base.tag}\n{run}")
     return "\n\n".join(stages) + "\n"
+
+
+def outside_home(application: Application, config: ImageConfig) -> bool:
+    """Whether an interpreter runs a script that is not among the application's files.
+
+    ``gunicorn``, say: pip puts such scripts elsewhere in the base that is advised.
+    """
+    if application.kind not in _INTERPRETED or starts_by_npm(application):
+        return False
+    named = posixpath.basename(application.words[0]).startswith(application.kind)
+    home = _home(application, config)
+    return not named and not (application.program or "").startswith(f"{home}/")
 
 
 def _home(application: Application, config: ImageConfig) -> str:

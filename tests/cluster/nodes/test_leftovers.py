@@ -29,12 +29,13 @@ with real_cluster(pathlib.Path(sys.argv[1]), lambda it: build.provide(it, print)
 """
 
 
-def test_what_a_crash_leaves_is_cleared(nodes_possible, provide, tmp_path):
+def test_what_a_crash_leaves_is_cleared(nodes_possible, provide, tmp_path_factory):
     """… by process id, mount, bridge and cgroup, and again without harm."""
+    folder = tmp_path_factory.mktemp("crash")  # a short name: it holds sockets (108 bytes)
     # It waits until no other process has a cluster; a minute is enough for the rest.
-    done = subprocess.run([sys.executable, "-c", CRASH, tmp_path], timeout=3600, check=False)
+    done = subprocess.run([sys.executable, "-c", CRASH, folder], timeout=3600, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert set(leftovers.marked().values()) == {str(tmp_path)}
+    assert set(leftovers.marked().values()) == {str(folder)}
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         with only_one():
@@ -47,7 +48,7 @@ def test_what_a_crash_leaves_is_cleared(nodes_possible, provide, tmp_path):
     assert not leftovers.marked()
     assert not list(leftovers.CGROUPS.glob(f"*/{leftovers.BRIDGE}*"))
     assert not list(Path("/sys/class/net").glob(f"{leftovers.BRIDGE}*"))
-    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+    assert str(folder) not in Path("/proc/self/mounts").read_text()
     for program in ("iptables-save", "ip6tables-save"):
         rules = subprocess.run([program], capture_output=True, text=True, check=True).stdout
         assert "KUBE-" not in rules

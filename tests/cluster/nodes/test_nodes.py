@@ -62,11 +62,15 @@ def test_a_drained_node_is_empty_and_the_other_takes_over(real, place, image):
     real.must("patch", "deployment", "web", "-n", place, "-p", limit)
     real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=50s")
     real.restart_api_server()
-    real.drain("node2")
-    try:
+
+    def drained():
+        # A scheduler that has not heard of the cordon yet may still send a pod there.
+        real.drain("node2")
         real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=50s")
-        where = {one["spec"]["nodeName"] for one in real.objects("pods", "-n", place)}
-        assert where == {"node1"}
+        return {one["spec"]["nodeName"] for one in real.objects("pods", "-n", place)} == {"node1"}
+
+    try:
+        assert eventually(drained, seconds=60)
     finally:
         real.uncordon("node2")
 
