@@ -183,7 +183,7 @@ def test_glass_broken_for_the_whole_release_is_told_of(gate):
     gate.duties = ("--break-glass",)
     gate.start("controller")
     events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
-    assert eventually(lambda: f"namespace/{NAMESPACE}" in gate.cluster.must(*events))
+    assert eventually(lambda: f"namespace/{NAMESPACE}" in gate.cluster.must(*events), seconds=30)
     assert gate.metric(gate.controller, "slimgate_break_glass_release") == 1
     gate.stop("controller")
     gate.duties = ()
