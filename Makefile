@@ -26,7 +26,7 @@ test: $(STAMP) ## run every test; with Go through a real API server, as root on 
 	else \
 		echo "no Go and no KUBEBUILDER_ASSETS: the tests that need a Kubernetes API server are skipped"; \
 	fi
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest
 
 test-cluster: $(STAMP) ## only the tests where pods run on real nodes (needs root, containerd and Go)
 	@$(BIN)/python tests/cluster/build.py
