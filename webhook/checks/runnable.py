@@ -35,8 +35,8 @@ from collections.abc import Iterator
 
 from webhook.checks.check import Check, Finding, Options, Subject
 from webhook.image.config import ImageConfig
-from webhook.image.lookup import Hidden, Obstacle, Root
-from webhook.image.platform import Platform, runs
+from webhook.image.lookup import DEFAULT_PATH, Hidden, Obstacle, Root
+from webhook.image.platform import Platform, runs, runs_on
 from webhook.pod import Container, ContainerKind
 
 NAME = "runnable"
@@ -46,8 +46,6 @@ REMEDIES = {
     "architecture": "build the image for the platform it is published for",
     "notExecutable": "name a binary, or a script whose first line is #! and its interpreter",
 }
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What containerd sets where nobody sets PATH."""
 _VARIABLE = re.compile(r"\$\$|\$\(([^)]+)\)")
 _PROBES = frozenset(("livenessProbe", "readinessProbe", "startupProbe"))
 _LONGEST, _LONGEST_PATH, _MOST_FOLDERS = 1024, 4096, 64
@@ -99,16 +97,12 @@ def _landing(subject: Subject) -> Iterator[Finding]:
             )
         return
     nodes = subject.workload.nodes
-    if nodes and not any(_runs_on(platform, Platform.parse(node)) for node in nodes):
+    if nodes and not any(runs_on(platform, Platform.parse(node)) for node in nodes):
         yield _finding(
             "architecture",
             f"it is for {platform}, and the cluster's nodes are {', '.join(sorted(nodes))}",
             "publish the image for a platform of the cluster",
         )
-
-
-def _runs_on(image: Platform, node: Platform) -> bool:
-    return image.os == node.os and runs(image, node.architecture)
 
 
 def _command(container: Container, config: ImageConfig, root: Root) -> Iterator[Finding]:
@@ -171,8 +165,8 @@ def _path(container: Container, config: ImageConfig) -> str | None:
         isinstance(item, dict) and item.get("name") == "PATH" for item in named
     ):
         return None
-    paths = [entry.removeprefix("PATH=") for entry in config.env if entry.startswith("PATH=")]
-    return paths[-1] if paths else _DEFAULT_PATH
+    path = config.variable("PATH")
+    return DEFAULT_PATH if path is None else path
 
 
 def _mounts(container: Container) -> tuple[str, ...]:

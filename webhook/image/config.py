@@ -51,6 +51,12 @@ class ImageConfig:
     """As written; ``datetime.fromisoformat`` reads it."""
     history: tuple[HistoryStep, ...] = ()
 
+    def variable(self, name: str) -> str | None:
+        """The value of an environment variable: the last one, as for a process; None: not set."""
+        values = (entry.removeprefix(f"{name}=") for entry in reversed(self.env)
+                  if entry.startswith(f"{name}="))  # fmt: skip
+        return next(values, None)
+
 
 def parse_config(body: bytes, digest: str, limits: Limits) -> ImageConfig:
     """Read an image config.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from webhook.image.manifest import Descriptor
-from webhook.image.platform import Platform, runs
+from webhook.image.platform import Platform, runs, runs_on
 
 _DEFAULT_OS = "linux"
 
@@ -53,8 +53,5 @@ def _fits(
     return (
         (os is None or platform.os == os)
         and (architectures is None or any(runs(platform, a) for a in architectures))
-        and (
-            not nodes
-            or any(node.os == platform.os and runs(platform, node.architecture) for node in nodes)
-        )
+        and (not nodes or any(runs_on(platform, node) for node in nodes))
     )

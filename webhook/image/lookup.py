@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from webhook.image.facts import Executable, Programs
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What containerd sets where nobody sets PATH."""
 _MAX_LINKS = 40
 """As Linux's MAXSYMLINKS."""
 _MAX_PARTS = 4096
@@ -75,7 +77,7 @@ class Root:
                 )
             if program.kind == "elf":
                 return self._start_binary(program)
-            interpreter = self._find_interpreter(program)
+            interpreter = self.interpreter(program)
             if isinstance(interpreter, Obstacle):
                 return interpreter
             file = interpreter
@@ -96,7 +98,7 @@ class Root:
             detail=f"needs {_shown(loader)}, which the image does not have{_libc(loader)}",
         )
 
-    def _find_interpreter(self, script: Executable) -> str | Obstacle:
+    def interpreter(self, script: Executable) -> str | Obstacle:
         """The program that a ``#!`` line starts."""
         name = script.interpreter or ""
         file = self.find(posixpath.join(self.cwd, name)) if name else None

@@ -78,6 +78,11 @@ def runs(entry: Platform, node_architecture: str) -> bool:
     return entry.architecture in (node_architecture, _ALSO_RUN.get(node_architecture))
 
 
+def runs_on(entry: Platform, node: Platform) -> bool:
+    """Whether such a node would run the entry: its operating system, and its architecture."""
+    return entry.os == node.os and runs(entry, node.architecture)
+
+
 def _lower(text: str) -> str:
     """Go's ``strings.ToLower``, rune by rune: a dotted capital I is an i to it, not two letters."""
     return "".join("i" if rune == "\u0130" else rune.lower() for rune in text)
