@@ -14,6 +14,7 @@ FILES = {
     "/cgo": Executable(kind="elf", origin="go", interpreter=GLIBC),
     "/rust": Executable(kind="elf", origin="rust", interpreter=MUSL),
     "/c": Executable(kind="elf"),
+    "/usr/bin/env": Executable(kind="elf", interpreter=GLIBC),
     "/usr/bin/node": Executable(kind="elf", interpreter=GLIBC),
     "/usr/bin/python3.13": Executable(kind="elf", interpreter=GLIBC),
     "/usr/bin/perl": Executable(kind="elf", interpreter=GLIBC),

@@ -10,9 +10,8 @@ from webhook.advice.application import (
     Kind,
     application_of,
     starts_by_npm,
-    variable,
 )
-from webhook.advice.base import JAVA, NODE, PYTHON, Base, base_for
+from webhook.advice.base import PYTHON, VERSIONS, Base, base_for
 from webhook.advice.dockerfile import dockerfile, outside_home
 from webhook.advice.savings import Saving, savings
 from webhook.image.config import ImageConfig
@@ -86,11 +85,9 @@ def _of_language(kind: Kind, config: ImageConfig) -> Iterator[str]:
             "musl is not glibc: names are resolved otherwise, threads have small stacks, and "
             "wheels and binaries made for glibc do not start"
         )
-    if kind == "node" and variable(config, "NODE_VERSION") is None:
-        yield f"which Node it has is not said: {NODE} is assumed"
-    if kind == "java" and variable(config, "JAVA_VERSION") is None:
-        yield f"which Java it has is not said: {JAVA} is assumed"
-    version = variable(config, "PYTHON_VERSION")
+    if kind in VERSIONS and config.variable(VERSIONS[kind][0]) is None:
+        yield f"which {kind.capitalize()} it has is not said: {VERSIONS[kind][1]} is assumed"
+    version = config.variable("PYTHON_VERSION")
     if kind == "python" and version is not None and not version.startswith(f"{PYTHON}."):
         yield f"it has Python {version}: what is compiled for that has to be installed for {PYTHON}"
 

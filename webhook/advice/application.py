@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from typing import Literal
 
-from webhook.image.config import ImageConfig
 from webhook.image.facts import Executable, ImageFacts
-from webhook.image.lookup import Root
+from webhook.image.lookup import DEFAULT_PATH, Obstacle, Root
 
 Kind = Literal["static", "glibc", "musl", "node", "python", "java", "script", "unknown"]
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHELLS = re.compile(r"(?:ba|da|a|z|k)?sh")
 _INITS = frozenset(("catatonit", "dumb-init", "tini"))
 """Init processes that people put before the program."""
@@ -62,7 +60,7 @@ def application_of(facts: ImageFacts) -> Application:
     root = Root(
         programs=facts.files.programs,
         architecture=facts.platform.architecture,
-        path=variable(facts.config, "PATH") or _PATH,
+        path=facts.config.variable("PATH") or DEFAULT_PATH,
         cwd=posixpath.join("/", facts.config.working_dir),
     )
     word = words[0] if words else ""
@@ -89,12 +87,6 @@ def starts_by_npm(application: Application) -> bool:
     """Whether ``npm start`` and its like run it: what they start is in a file that is not read."""
     name = posixpath.basename(application.words[0]) if application.words else ""
     return application.kind == "node" and name in _NPM
-
-
-def variable(config: ImageConfig, name: str) -> str | None:
-    """The last value that the image gives an environment variable."""
-    values = [one.partition("=")[2] for one in config.env if one.partition("=")[0] == name]
-    return values[-1] if values else None
 
 
 def _unwrapped(command: Sequence[str]) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
@@ -138,18 +130,11 @@ def _kind(facts: ImageFacts, root: Root, path: str) -> tuple[Kind, str]:
             return "script", f"a script for {path}"
         if program.kind == "elf":
             return _binary(program, family)
-        interpreter = root.find(_interpreter(program)) if program.kind == "script" else None
-        if interpreter is None:
+        interpreter = root.interpreter(program) if program.kind == "script" else None
+        if interpreter is None or isinstance(interpreter, Obstacle):
             break
         path, program = interpreter, facts.files.programs.executables[interpreter]
     return "script", "a script"
-
-
-def _interpreter(script: Executable) -> str:
-    """What a ``#!`` line starts, ``env`` seen through."""
-    name = script.interpreter or ""
-    words = (script.interpreter_argument or "").removeprefix("-S").split()
-    return words[0] if posixpath.basename(name) == "env" and words else name
 
 
 def _binary(program: Executable, family: str | None) -> tuple[Kind, str]:

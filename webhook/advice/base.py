@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from webhook.advice.application import Application, variable
+from webhook.advice.application import Application
 from webhook.image.config import ImageConfig
 
-_DEBIAN = "debian13"
-_GCR = "gcr.io/distroless"
-NODE, JAVA, PYTHON = "22", "21", "3.13"
-"""Versions for images that do not say theirs; Debian 13 has the one Python."""
+_GCR, _DEBIAN = "gcr.io/distroless", "debian13"
+PYTHON = "3.13"
+"""The one that Debian 13 has."""
+VERSIONS = {"node": ("NODE_VERSION", "22"), "java": ("JAVA_VERSION", "21")}
+"""By language: the variable that says which the image has, and which one where none is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,88 +31,62 @@ class Base:
 
 def base_for(application: Application, config: ImageConfig) -> Base:
     """The base, and why that one."""
-    return _BASES[application.kind](application, config)
+    match application.kind:
+        case "glibc" if application.origin == "go":
+            return _CGO
+        case "node":
+            version = _version("node", config)
+            return Base(
+                image=f"{_GCR}/nodejs{version}-{_DEBIAN}",
+                why=f"it has Node {version}, without npm and without a shell",
+                version=version,
+            )
+        case "java":
+            version = _version("java", config)
+            return Base(
+                image=f"{_GCR}/java{version}-{_DEBIAN}",
+                why=f"it has a Java {version} runtime, without a compiler and without a shell",
+                version=version,
+            )
+        case kind:
+            return _BASES[kind]
 
 
-def _static(_application: Application, _config: ImageConfig) -> Base:
-    return Base(
+_CGO = Base(
+    image=f"{_GCR}/base-{_DEBIAN}",
+    why="it uses cgo: base has glibc; built with CGO_ENABLED=0 it could stand on static",
+)
+_BASES = {
+    "static": Base(
         image=f"{_GCR}/static-{_DEBIAN}",
         why="it needs no library; static has certificates, time zones and /etc/passwd, no libc",
-    )
-
-
-def _glibc(application: Application, _config: ImageConfig) -> Base:
-    if application.origin == "go":
-        return Base(
-            image=f"{_GCR}/base-{_DEBIAN}",
-            why="it uses cgo: base has glibc; built with CGO_ENABLED=0 it could stand on static",
-        )
-    return Base(
+    ),
+    "glibc": Base(
         image=f"{_GCR}/cc-{_DEBIAN}",
         why="it needs glibc: cc has that, and libgcc and libstdc++; other libraries of its own "
         "have to be copied beside it",
-    )
-
-
-def _musl(_application: Application, _config: ImageConfig) -> Base:
-    return Base(
+    ),
+    "musl": Base(
         image=f"{_GCR}/static-{_DEBIAN}",
         why="no distroless base has musl: link it statically (musl is made for that)",
-    )
-
-
-def _node(_application: Application, config: ImageConfig) -> Base:
-    version = _number(variable(config, "NODE_VERSION")) or NODE
-    return Base(
-        image=f"{_GCR}/nodejs{version}-{_DEBIAN}",
-        why=f"it has Node {version}, without npm and without a shell",
-        version=version,
-    )
-
-
-def _python(_application: Application, _config: ImageConfig) -> Base:
-    return Base(
+    ),
+    "python": Base(
         image=f"{_GCR}/python3-{_DEBIAN}",
         why=f"it has Python {PYTHON}, without pip and without a shell",
         version=PYTHON,
-    )
-
-
-def _java(_application: Application, config: ImageConfig) -> Base:
-    version = _number(variable(config, "JAVA_VERSION")) or JAVA
-    return Base(
-        image=f"{_GCR}/java{version}-{_DEBIAN}",
-        why=f"it has a Java {version} runtime, without a compiler and without a shell",
-        version=version,
-    )
-
-
-def _script(_application: Application, _config: ImageConfig) -> Base:
-    return Base(
+    ),
+    "script": Base(
         image="debian",
         tag="trixie-slim",
         debug=None,
         why="what it runs needs an interpreter that no distroless base has",
-    )
-
-
-def _unknown(_application: Application, _config: ImageConfig) -> Base:
-    return Base(image=None, why="what it runs is not known")
-
-
-_BASES = {
-    "static": _static,
-    "glibc": _glibc,
-    "musl": _musl,
-    "node": _node,
-    "python": _python,
-    "java": _java,
-    "script": _script,
-    "unknown": _unknown,
+    ),
+    "unknown": Base(image=None, why="what it runs is not known"),
 }
 
 
-def _number(version: str | None) -> str | None:
-    """The first number of a version: ``22`` of ``22.11.0``, ``21`` of ``jdk-21.0.5+11``."""
-    found = re.match(r"(?:jdk-?)?v?([0-9]{1,3})(?![0-9])", version or "")
-    return found[1] if found else None
+def _version(language: str, config: ImageConfig) -> str:
+    """The first number of the image's: ``22`` of ``22.11.0``, ``21`` of ``jdk-21.0.5+11``."""
+    variable, usual = VERSIONS[language]
+    found = re.match(r"(?:jdk-?)?v?([0-9]{1,3})(?![0-9])", config.variable(variable) or "")
+    return found[1] if found else usual

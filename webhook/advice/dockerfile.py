@@ -54,9 +54,13 @@ def outside_home(application: Application, config: ImageConfig) -> bool:
     """
     if application.kind not in _INTERPRETED or starts_by_npm(application):
         return False
-    named = posixpath.basename(application.words[0]).startswith(application.kind)
-    home = _home(application, config)
-    return not named and not (application.program or "").startswith(f"{home}/")
+    within = (application.program or "").startswith(f"{_home(application, config)}/")
+    return not within and not _names_interpreter(application)
+
+
+def _names_interpreter(application: Application) -> bool:
+    """Whether the command begins with ``node`` or ``python3``, not with a script of it."""
+    return posixpath.basename(application.words[0]).startswith(application.kind)
 
 
 def _home(application: Application, config: ImageConfig) -> str:
@@ -118,7 +122,7 @@ def _node(application: Application, home: str, version: str) -> tuple[str, str]:
         f"FROM node:{version} AS build\nWORKDIR {home}\nCOPY package.json package-lock.json ./\n"
         "RUN npm ci --omit=dev\nCOPY . ."
     )
-    return build, _interpreted(application, home, "node")
+    return build, _interpreted(application, home)
 
 
 def _python(application: Application, home: str, version: str) -> tuple[str, str]:
@@ -126,19 +130,19 @@ def _python(application: Application, home: str, version: str) -> tuple[str, str
         f"FROM python:{version}-slim AS build\nWORKDIR {home}\nCOPY requirements.txt ./\n"
         f"RUN pip install --no-cache-dir --target={home}/packages -r requirements.txt\nCOPY . ."
     )
-    return build, f"ENV PYTHONPATH={home}/packages\n{_interpreted(application, home, 'python')}"
+    return build, f"ENV PYTHONPATH={home}/packages\n{_interpreted(application, home)}"
 
 
-def _interpreted(application: Application, home: str, language: str) -> str:
+def _interpreted(application: Application, home: str) -> str:
     """The base's own entrypoint is the interpreter: the command is what it is to run."""
-    words = application.words
-    named = posixpath.basename(words[0]).startswith(language)
-    run: tuple[str, ...] = words[1:] if named else (application.program or "", *words[1:])
+    (word, *run), entrypoint = application.words, str(application.kind)
     if starts_by_npm(application):
-        language, run = f"node; the file is the one that {words[0]} starts", ("index.js",)
+        entrypoint, run = f"node; the file is the one that {word} starts", ["index.js"]
+    elif not _names_interpreter(application):
+        run.insert(0, application.program or "")
     return (
         f"WORKDIR {home}\nCOPY --from=build {home} {home}\n{_USER}\n"
-        f"# the base's ENTRYPOINT is {language}\nCMD {_run(run)}"
+        f"# the base's ENTRYPOINT is {entrypoint}\nCMD {_run(run)}"
     )
 
 
