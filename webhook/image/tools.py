@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -31,6 +32,8 @@ _HEADER = re.compile(rb"((?:usr/(?:local/)?)?include)/.*\.(?:h|hh|hpp)", re.DOTA
 """Only where a compiler looks: Python packages carry headers, too, and need them to run."""
 _GO_TOOL = re.compile(rb"((?:.*/)?pkg/tool)/[a-z0-9]+_[a-z0-9]+/[a-z0-9]+", re.DOTALL)
 _HOOKS: Final = b"etc/"
+_Known = tuple[str, By]
+"""What a file is, and how that was known."""
 """Cron jobs and init scripts are named after the tools they serve (``/etc/cron.daily/dpkg``)."""
 
 
@@ -83,16 +86,19 @@ class Survey:
 def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
     """Everything in the tree that means something to a check."""
     report = _Reporter(layers)
-    found_shells = chain(_shells(survey.top, survey.names), _loaded(survey))
+    top, found = survey.top, survey.names
+    shells = _known(found, partial(_shell_file, top), partial(_shell_link, top))
+    managers = _known(found, _manager_file, _manager_link)
+    languages = _known(found, partial(_interpreter_file, top), partial(_interpreter_link, top))
     return Tools(
         shells=tuple(
             sorted(
-                (report(name, known, by) for name, known, by in found_shells),
+                (report(name, known, by) for name, known, by in chain(shells, _loaded(survey))),
                 key=lambda program: program.path,
             )
         ),
         package_managers=tuple(
-            report(name, known, by) for name, known, by in _managers(survey.names)
+            report(name, known, by) for name, known, by in managers if not _hook(name)
         ),
         build_tools=tuple(
             sorted(
@@ -104,7 +110,7 @@ def find(survey: Survey, layers: Sequence[LayerRef]) -> Tools:
             )
         ),
         interpreters=tuple(
-            report(name, known, by) for name, known, by in _interpreters(survey.top, survey.names)
+            report(name, known, by) for name, known, by in languages if not _hook(name)
         ),
         packed=tuple(
             report(name, packer, "content" if name.home is None else "link")
@@ -201,17 +207,20 @@ def _by(name: _Name) -> By:
     return "path" if name.home is None else "link"
 
 
-def _shells(top: Node, found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
-    files = {name.path: _shell_file(top, name) for name in found if name.home is None}
+def _known(
+    found: Sequence[_Name],
+    of_file: Callable[[_Name], _Known | None],
+    of_link: Callable[[_Name, _Known | None], _Known | None],
+) -> Iterator[tuple[_Name, str, By]]:
+    """What each name is: a file by itself, a link also by what the file is that it leads to."""
+    files = {name.path: of_file(name) for name in found if name.home is None}
     for name in found:
-        if name.home is None:
-            if known := files[name.path]:
-                yield name, *known
-        elif shell := _shell_link(top, name, files.get(name.home)):
-            yield name, shell, "link"
+        known = files[name.path] if name.home is None else of_link(name, files.get(name.home))
+        if known:
+            yield name, *known
 
 
-def _shell_file(top: Node, name: _Name) -> tuple[str, By] | None:
+def _shell_file(top: Node, name: _Name) -> _Known | None:
     own = names.shell(name.base)
     if own and _starts(top, name.file, own):
         return own, "path"
@@ -219,13 +228,14 @@ def _shell_file(top: Node, name: _Name) -> tuple[str, By] | None:
     return (content, "content") if content else None
 
 
-def _shell_link(top: Node, name: _Name, home: tuple[str, By] | None) -> str | None:
+def _shell_link(top: Node, name: _Name, home: _Known | None) -> _Known | None:
     """The shell a link is: by the name it has, or by what it leads to."""
     inner = _content(name.file) or (home[0] if home else None)
     own = names.shell(name.base)
     if own and (inner or (own not in names.UNCLEAR and _starts(top, name.file, own))):
-        return own
-    return None if inner in MULTI_CALL and name.base in names.APPLETS else inner
+        return own, "link"
+    applet = inner in MULTI_CALL and name.base in names.APPLETS
+    return (inner, "link") if inner and not applet else None
 
 
 def _loaded(survey: Survey) -> Iterator[tuple[_Name, str, By]]:
@@ -261,16 +271,7 @@ def _starts(top: Node, file: Node, own: str) -> bool:
     return found is not None and executable(found[1])
 
 
-def _interpreters(top: Node, found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
-    """As shells; a link is one by its own name (busybox's ``awk``), or by what it leads to."""
-    files = {name.path: _interpreter_file(top, name) for name in found if name.home is None}
-    for name in found:
-        known = files[name.path] if name.home is None else _interpreter_link(top, name, files)
-        if known and not _hook(name):
-            yield name, *known
-
-
-def _interpreter_file(top: Node, name: _Name) -> tuple[str, By] | None:
+def _interpreter_file(top: Node, name: _Name) -> _Known | None:
     own = interpreters.interpreter(name.base)
     if own and _starts(top, name.file, own):
         return own, "path"
@@ -278,36 +279,23 @@ def _interpreter_file(top: Node, name: _Name) -> tuple[str, By] | None:
     return (content, "content") if content else None
 
 
-def _interpreter_link(
-    top: Node, name: _Name, files: Mapping[bytes, tuple[str, By] | None]
-) -> tuple[str, By] | None:
-    home = files.get(name.home) if name.home is not None else None
+def _interpreter_link(top: Node, name: _Name, home: _Known | None) -> _Known | None:
+    """By its own name (busybox's ``awk``), or by what it leads to."""
     own = interpreters.interpreter(name.base)
     if own and not home and _starts(top, name.file, own):
         return own, "link"
     return (home[0], "link") if home else None
 
 
-def _managers(found: Sequence[_Name]) -> Iterator[tuple[_Name, str, By]]:
-    """By name whatever the content: most are scripts. A link is one by what it leads to, too."""
-    files = {name.path: _manager_file(name) for name in found if name.home is None}
-    for name in found:
-        known = files[name.path] if name.home is None else _manager_link(name, files)
-        if known and not _hook(name):
-            yield name, *known
-
-
-def _manager_file(name: _Name) -> tuple[str, By] | None:
+def _manager_file(name: _Name) -> _Known | None:
+    """By name whatever the content: most are scripts."""
     if own := names.package_manager(name.base):
         return own, "path"
     content = name.file.entry.manager if name.file.entry else None
     return (content, "content") if content else None
 
 
-def _manager_link(
-    name: _Name, files: Mapping[bytes, tuple[str, By] | None]
-) -> tuple[str, By] | None:
-    home = files.get(name.home) if name.home is not None else None
+def _manager_link(name: _Name, home: _Known | None) -> _Known | None:
     own = names.package_manager(name.base) or (home[0] if home else None)
     return (own, "link") if own else None
 
@@ -317,13 +305,6 @@ def _packed(found: Sequence[_Name]) -> Iterator[tuple[_Name, str]]:
     for name in found:
         if name.file.entry and (packer := name.file.entry.packer):
             yield name, packer
-
-
-def _named(survey: Survey, known_as: Callable[[bytes], str | None]) -> Iterator[tuple[_Name, str]]:
-    for name in survey.names:
-        known = known_as(name.base)
-        if known and not _hook(name):
-            yield name, known
 
 
 def _hook(name: _Name) -> bool:
@@ -341,8 +322,9 @@ def _script(file: Node) -> bool:
 
 def _build_tools(survey: Survey) -> Iterator[tuple[_Name, str]]:
     """Those that are not an applet: the ``ar`` of busybox only unpacks."""
-    for name, known in _named(survey, names.build_tool):
-        if _content(name.file) not in MULTI_CALL:
+    for name in survey.names:
+        known = names.build_tool(name.base)
+        if known and not _hook(name) and _content(name.file) not in MULTI_CALL:
             yield name, known
 
 
