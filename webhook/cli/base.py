@@ -11,7 +11,7 @@ import click
 from webhook.cli.options import FILE, deadline, option, reads_images, version
 from webhook.cli.reading import reading
 from webhook.errors import UsageError
-from webhook.gather.source import ImageRequest, Unread
+from webhook.gather.source import ImageRequest, Unread, layered, unread
 from webhook.image.bases import BasesFile, KnownBase, published, with_bases, written
 from webhook.image.facts import ImageFacts
 from webhook.image.reference import Reference
@@ -135,13 +135,10 @@ def _known(facts: ImageFacts, name: str, release: str | None) -> KnownBase:
 def _each_platform(wired: Wired, reference: Reference, until: Deadline) -> Iterator[ImageFacts]:
     """The image on every platform, its layers read and proved. Raises ``ImageError``."""
     request = ImageRequest(reference=reference)
-    for item in wired.images.configs([request], until)[request]:
+    opened = wired.images.configs([request], until)[request]
+    for item in layered(request, opened, wired.images.layers(unread(request, opened), until)):
         if isinstance(item, Unread):
             raise item.error
-        if item.contents is None:
-            read = wired.images.layers([(request, item)], until)[request, item.manifest_digest]
-            if isinstance(read, Unread):
-                raise read.error
         yield item
 
 

@@ -33,8 +33,8 @@ _REMEMBERED = 1_000
 class _Broken:
     error: ImageError
     """The last one."""
-    count: int = 0
-    until: float = 0.0
+    count: int
+    until: float
 
 
 class Breaker:
@@ -75,11 +75,10 @@ class Breaker:
 
     def _failed(self, address: Address, error: ImageError) -> None:
         with self._lock:
-            broken = self._broken.setdefault(address, _Broken(error))
-            self._broken.move_to_end(address)
+            before = self._broken.pop(address, None)
             # Not the error itself: its traceback holds what was read and written.
-            broken.error = type(error)(error.detail)
-            broken.count += 1
-            broken.until = self._clock() + SECONDS
+            last = type(error)(error.detail)
+            count = before.count + 1 if before else 1
+            self._broken[address] = _Broken(last, count, self._clock() + SECONDS)
             if len(self._broken) > _REMEMBERED:
                 self._broken.popitem(last=False)
