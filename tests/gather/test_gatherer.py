@@ -66,6 +66,14 @@ def soon(seconds: float = 20) -> Deadline:
     return Deadline.after(seconds, time.monotonic)
 
 
+def three_hundred():
+    """Small images of one registry."""
+    return {
+        f"registry.test/many:{n}": forge.image([[forge.file(f"{n}", b"x", mode=0o755)]])
+        for n in range(300)
+    }
+
+
 def read(gatherer, name: str = NAME):
     """Configs, then layers, of the one image: its facts or what went wrong."""
     asked = request(name)
@@ -277,10 +285,7 @@ def test_one_registry_that_stalls_stalls_no_other(gatherer):
 
 def test_one_namespaces_many_images_do_not_starve_another(gatherer):
     """Of one registry: the second namespace's image is read after a few of the first one's 300."""
-    many = {
-        f"registry.test/many:{n}": forge.image([[forge.file(f"{n}", b"x", mode=0o755)]])
-        for n in range(300)
-    }
+    many = three_hundred()
     images, source = gatherer({NAME: APP, **many})
     gates = [source.held.setdefault(f"registry.test/many:{n}", threading.Event()) for n in (0, 1)]
     images.configs([request(name, turn="greedy") for name in many], soon(0.05))
@@ -296,10 +301,7 @@ def test_one_namespaces_many_images_do_not_starve_another(gatherer):
 
 
 def test_an_image_that_two_namespaces_want_comes_in_the_turn_of_the_second(gatherer):
-    many = {
-        f"registry.test/many:{n}": forge.image([[forge.file(f"{n}", b"x", mode=0o755)]])
-        for n in range(300)
-    }
+    many = three_hundred()
     images, source = gatherer(many)
     gates = [source.held.setdefault(f"registry.test/many:{n}", threading.Event()) for n in (0, 1)]
     images.configs([request(name, turn="greedy") for name in many], soon(0.05))
