@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tests.server.judges import by_name
+from webhook.cluster.keeper import Kept
 from webhook.metrics import Metrics
 from webhook.review.answer import answer
 from webhook.server.app import create_app
@@ -35,13 +36,14 @@ def build(places, stuck):
     )
 
 
-def main(threads=4, lame_duck=0.1, stuck=STUCK, building=0, **more):
+def main(threads=4, lame_duck=0.1, stuck=STUCK, building=0, kept=None, **more):
+    more.setdefault("listen", "127.0.0.1:0")
     paths = {name: Path(more.pop(name)) for name in ("cert", "key", "client_ca") if name in more}
     serving = Serving(
-        listen="127.0.0.1:0",
         metrics="127.0.0.1:0",
         threads=threads,
         lame_duck=lame_duck,
+        kept=None if kept is None else Kept(Path(kept)),
         **paths,
         **more,
     )

@@ -17,6 +17,7 @@ from flask import Flask
 from webhook import __version__
 from webhook.certs.issue import read_certificates
 from webhook.cli.options import FILE, Duration, option, reads_images
+from webhook.cluster.keeper import Kept
 from webhook.errors import StateUnknown, UsageError
 from webhook.judge.load import BUILTIN
 from webhook.limits import Deadline
@@ -188,6 +189,7 @@ def command(
         client_names=client_names,
         lame_duck=lame_duck,
         drain=math.ceil(drain),
+        kept=None if state is None else Kept(state),
     )
     serve(application, serving)
 

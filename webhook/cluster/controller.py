@@ -27,6 +27,7 @@ from webhook.cluster import namespaces, nodes, policies, state
 from webhook.cluster.certificates import Installer, Instruments, Rotation, Steps, leader_step
 from webhook.cluster.events import Events
 from webhook.cluster.instruments import ClusterInstruments
+from webhook.cluster.keeper import Keeper
 from webhook.cluster.lease import Leader
 from webhook.cluster.link import Answering, Question, Reply
 from webhook.cluster.namespaces import BrokenGlass, HeldNamespace
@@ -134,6 +135,7 @@ class Controller:
     _parts: dict[str, _Part] = field(default_factory=dict)
     _threads: dict[str, threading.Thread] = field(default_factory=dict)
     _link: Answering | None = None
+    _keeper: Keeper | None = None
     _synced: bool = False
     _ending: bool = False
 
@@ -170,7 +172,7 @@ class Controller:
         link = Answering(
             self.duties.folder, lambda question: self._answer(objects, question), self.report
         )
-        self._link = link
+        self._link, self._keeper = link, Keeper(self.duties.folder)
         threads = {
             name: threading.Thread(
                 target=self._live,
@@ -188,6 +190,7 @@ class Controller:
         if self.dead() is None:
             over.wait(self.duties.linger)
         over.set()
+        self._keeper.close()
         link.close()
         threads["lease"].join(_RELEASED)
 
@@ -198,6 +201,8 @@ class Controller:
         """
         if self._link is not None and not self._link.alive():
             return "link is dead"
+        if self._keeper is not None and not self._keeper.alive():
+            return "keeper is dead"
         for name, part in self._parts.items():
             if self._ending and name in _LEADERS:
                 continue

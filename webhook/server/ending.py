@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -62,8 +63,9 @@ class LameDuckArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
     ``graceful_timeout``. SIGINT after that ends it all.
     """
 
-    def __init__(self, app: Any, ending: Ending) -> None:
-        self._ending = ending
+    def __init__(self, app: Any, ending: Ending, let_go: Callable[[], None]) -> None:
+        """``let_go`` of the listening socket, wherever else it is held, when this one closes it."""
+        self._ending, self._let_go = ending, let_go
         super().__init__(app)
 
     def handle_term(self) -> None:
@@ -77,6 +79,11 @@ class LameDuckArbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
         """Stop gracefully at once; gunicorn would drop what is under way."""
         self._ending.begin()
         raise StopIteration
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+        """Listen no longer; whoever connects from now on is refused, and goes elsewhere."""
+        self._let_go()
+        super().stop(graceful)
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Called in gunicorn's loop, which takes ``StopIteration`` for a graceful stop."""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from webhook.certs.selfsigned import self_signed
+from webhook.cluster.keeper import Kept
 from webhook.errors import UsageError
 from webhook.server.ending import Ending, LameDuckArbiter
 from webhook.server.front import Front
@@ -47,6 +48,8 @@ SPARE = 8
 KEEP_ALIVE = 100
 """Seconds; longer than the 90 after which the API server lets go of an idle connection, so
 that it never sends a review on one that we are closing."""
+_BACKLOG = 2048
+"""Connections that wait for being accepted, as gunicorn has it."""
 _LAST_PORT = 65_535
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for gunicorn's heartbeat, which it unlinks at once
 
@@ -74,6 +77,8 @@ class Serving:
     """Seconds after SIGTERM in which all is still answered, and clients are sent elsewhere."""
     drain: int = 30
     """Seconds that reviews under way are given after that."""
+    kept: Kept | None = None
+    """Who holds the socket while this process is gone, so that no connection is refused."""
 
 
 def serve(build: Build, serving: Serving) -> None:
@@ -84,11 +89,23 @@ def serve(build: Build, serving: Serving) -> None:
         SystemExit: at the end; 0 after a signal.
     """
     host, _ = _address(serving.listen)
-    bound(serving.listen).close()  # gunicorn binds it again; its own complaint is a longer one
     if serving.client_names and serving.client_ca is None:
         raise UsageError("names of clients need the CA that vouches for them")
-    with _certificate(serving, host) as (cert, key):
-        _Gunicorn(build, serving, _tls(cert, key, serving), _plain(serving)).run()
+    with _listener(serving) as listener, _certificate(serving, host) as (cert, key):
+        tls, probes = _tls(cert, key, serving), _plain(serving)
+        _Gunicorn(build, serving, tls, probes, listener.detach()).run()
+
+
+def _listener(serving: Serving) -> socket.socket:
+    """The socket that is held for this process, where there is one of that address."""
+    if serving.kept is not None and (held := serving.kept.taken()) is not None:
+        if held.getsockname()[:2] == _address(serving.listen):
+            return held
+        held.close()
+        serving.kept.drop()
+    listener = bound(serving.listen)
+    listener.listen(_BACKLOG)
+    return listener
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -98,8 +115,10 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         serving: Serving,
         tls: ReloadingContext,
         probes: socket.socket | None,
+        listener: int,
     ) -> None:
         self._build, self._serving, self._tls, self._probes = build, serving, tls, probes
+        self._listener = listener
         self._ending = Ending(serving.lame_duck)
         self._front = Front(
             self._ending,
@@ -111,7 +130,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load_config(self) -> None:
         settings = {
-            "bind": self._serving.listen,
+            "bind": f"fd://{self._listener}",
             "worker_class": "gthread",
             "workers": 1,
             "threads": self._serving.threads + SPARE,
@@ -124,7 +143,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "logger_class": GunicornLog,
             "loglevel": "warning",
             "when_ready": self._announce,
-            "post_fork": self._start_probes,
+            "post_fork": self._forked,
             "post_worker_init": _ignore_ctrl_c,
             "pre_request": self._front.keep,
         }
@@ -136,16 +155,25 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         return self._front
 
     def run(self) -> None:
-        LameDuckArbiter(self, self._ending).run()
+        kept = self._serving.kept
+        LameDuckArbiter(self, self._ending, lambda: None if kept is None else kept.drop()).run()
 
     def _announce(self, arbiter: Any) -> None:
         listeners = [f"https://{_spelled(one)}/validate" for one in arbiter.LISTENERS]
         plain = f"http://{_spelled(self._probes)}" if self._probes else None
         json_log(sys.stderr).info("listening", validate=listeners[0], metrics=plain)
 
-    def _start_probes(self, _arbiter: Any, _worker: Any) -> None:
+    def _forked(self, _arbiter: Any, worker: Any) -> None:
+        """In the process that answers: threads do not survive a fork."""
         if self._probes is not None:
             serve_probes(self._probes, self._front.plain)
+        if self._serving.kept is not None:
+            self._serving.kept.keep(lambda: -1 if self._ending.begun else _fileno(worker))
+
+
+def _fileno(worker: Any) -> int:
+    listener = worker.sockets[0].sock
+    return -1 if listener is None else int(listener.fileno())
 
 
 def _ignore_ctrl_c(_worker: Any) -> None:
@@ -193,7 +221,8 @@ def bound(address: str) -> socket.socket:
     host, port = _address(address)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        both = family == socket.AF_INET6 and host == "::"
+        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise UsageError(f"{address}: {error.strerror}") from error
 
