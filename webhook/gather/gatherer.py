@@ -10,10 +10,11 @@ from functools import partial
 from math import inf
 from typing import Any, cast
 
-from webhook.errors import DeadlineExceeded, ImageError, IntegrityError
+from webhook.errors import DeadlineExceeded, ImageError, IntegrityError, Malformed
 from webhook.gather.flights import Cache, Flights, bare, failed
 from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
+from webhook.gather.reading import Here, Reading
 from webhook.gather.source import (
     AccountSource,
     Gathered,
@@ -25,13 +26,10 @@ from webhook.gather.source import (
     unread,
 )
 from webhook.gather.waiters import Waiters
-from webhook.image.apply import Trees, merge
 from webhook.image.bases import KnownBase
 from webhook.image.facts import Files, ImageFacts, LayerRef
-from webhook.image.layer import Layer, read_layer
 from webhook.image.manifest import Descriptor
 from webhook.image.reference import Reference
-from webhook.image.tree import files_of, wanted
 from webhook.limits import Deadline, Limits
 from webhook.pod import Account
 
@@ -63,7 +61,8 @@ class Caches:
     one that asks is told of it once the registry has said to it what the digest is."""
     partial: Cache[ImageRequest, Gathered]
     """Where some platform could not be read: for seconds, as ``failures``."""
-    layers: Cache[LayerKey, Layer]
+    layers: Cache[LayerKey, Any]
+    """As ``Reading`` has them."""
     files: Cache[str, Files]
     """By manifest digest."""
     failures: Cache[Hashable, ImageError]
@@ -90,7 +89,7 @@ class Gatherer:
         near: Callable[[Reference], bool] = lambda _reference: False,
         waiters: int | None = None,
         observe: Callable[[LayerRef, int], None] = lambda _layer, _bytes: None,
-        second_core: bool = False,
+        reader: Reading[Any] | None = None,
         bases: Sequence[KnownBase] = (),
         on_behalf: Callable[[Account], AccountSource] | None = None,
     ) -> None:
@@ -101,7 +100,7 @@ class Gatherer:
             caches: what is kept between calls.
             limits: for every image.
             opening: threads that fetch manifests and configs; they never wait for ``reading``.
-            reading: threads that read layers and merge them.
+            reading: threads that have layers read and merged.
             clock: monotonic seconds, the deadlines' own.
             background: seconds one fetch may take, reviews' deadlines aside.
             near: whether an image's bytes are on this machine: its layers are read at once, for
@@ -109,17 +108,17 @@ class Gatherer:
             waiters: reviews that may wait at the same time, shared among their turns; None: any
                 number.
             observe: told the compressed bytes of each chunk of a layer as it is read.
-            second_core: as ``read_layer``'s; for whoever does nothing but read.
+            reader: who reads layers and merges them; None: this process.
             bases: those that images may be found to stand on.
             on_behalf: where the bytes come from for an account, which is told only what it may
                 read. None: all ask as one, and ``source`` answers.
         """
         self._source, self._caches, self._limits = source, caches, limits
         self._clock, self._background, self._near = clock, background, near
-        self._observe, self._second_core = observe, second_core
+        self._observe, self._reader = observe, reader or Here(limits)
         self._bases, self._on_behalf = bases, on_behalf
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
-        self._reading = Flights[tuple[Place, LayerKey], Layer](reading, caches.failures)
+        self._reading = Flights[tuple[Place, LayerKey], Any](reading, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
         self._waiters = None if waiters is None else Waiters(waiters)
 
@@ -269,7 +268,7 @@ class Gatherer:
         where = reference if self._near(reference) else reference.name
         return self._account(request), where
 
-    def _layer(self, request: ImageRequest, ref: LayerRef) -> Future[Layer]:
+    def _layer(self, request: ImageRequest, ref: LayerRef) -> Future[Any]:
         """What it holds. Another account may have had it read while this one waited its turn."""
         key = _layer_key(ref)
         return self._reading.start(
@@ -280,24 +279,21 @@ class Gatherer:
             turn=request.turn,
         )
 
-    def _read_layer(
-        self, request: ImageRequest, ref: LayerRef, keep: Collection[int] = ()
-    ) -> Layer:
+    def _read_layer(self, request: ImageRequest, ref: LayerRef, keep: Collection[int] = ()) -> Any:
         source = self._source_for(self._account(request))
-        chunks = source.blob(request.reference, _descriptor(ref), self._later())
-        layer = read_layer(
+        deadline = self._later()
+        layer = self._reader.layer(
             ref,
-            chunks,
-            self._limits,
+            source.blob(request.reference, _descriptor(ref), deadline),
             keep=keep,
+            deadline=deadline,
             progress=partial(self._observe, ref),
-            second_core=self._second_core,
         )
         self._caches.layers.put(_layer_key(ref), layer)
         return layer
 
     def _merged(
-        self, request: ImageRequest, facts: ImageFacts, flights: Sequence[Future[Layer]]
+        self, request: ImageRequest, facts: ImageFacts, flights: Sequence[Future[Any]]
     ) -> Future[Files]:
         """What the layers hold together, once all are there; else why they are not.
 
@@ -307,11 +303,7 @@ class Gatherer:
         failure = _failure(flights)
         if failure is not None:
             return failed(failure)
-        layers = [
-            # The same bytes are another layer, made by another step, in another image.
-            replace(flight.result(), ref=ref)
-            for flight, ref in zip(flights, facts.layers, strict=True)
-        ]
+        layers = [flight.result() for flight in flights]
         return self._merging.start(
             (self._place(request), facts.manifest_digest),
             partial(self._caches.files.get, facts.manifest_digest),
@@ -320,20 +312,20 @@ class Gatherer:
             turn=request.turn,
         )
 
-    def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Layer]) -> Files:
+    def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Any]) -> Files:
         known = self._caches.files.get(facts.manifest_digest)
         if known is not None:  # another account had it done while this one waited its turn
             return known
-        trees = merge(layers, self._limits)
-        files = files_of(facts.config, self._reread(request, layers, trees), trees)
+        merge = partial(self._reader.files, facts.config, facts.layers, deadline=self._later())
+        files = merge(layers)
+        if not isinstance(files, Files):  # the few bodies that only the merged tree shows
+            for index, keep in files.items():
+                layers[index] = self._read_layer(request, facts.layers[index], keep)
+            files = merge(layers)
+        if not isinstance(files, Files):
+            raise Malformed("its layers want to be read over and over")
         self._caches.files.put(facts.manifest_digest, files)
         return files
-
-    def _reread(self, request: ImageRequest, layers: list[Layer], trees: Trees) -> list[Layer]:
-        """Read layers again for the few bodies that only the merged tree shows to be needed."""
-        for index, keep in wanted(layers, trees).items():
-            layers[index] = self._read_layer(request, layers[index].ref, keep)
-        return layers
 
 
 def _arrived(flight: Future[Gathered]) -> Gathered:
@@ -344,7 +336,7 @@ def _arrived(flight: Future[Gathered]) -> Gathered:
     return flight.result() if error is None else (Unread(error=error),)
 
 
-def _failure(flights: Sequence[Future[Layer]]) -> ImageError | None:
+def _failure(flights: Sequence[Future[Any]]) -> ImageError | None:
     """Of a layer that failed, whatever the others would bring; else that some are not read yet."""
     done = [flight for flight in flights if flight.done()]
     error = next(filter(None, map(_error, done)), None)

@@ -13,6 +13,7 @@ from webhook.evaluate import evaluate
 from webhook.gather.credentials import PodCredentials
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
+from webhook.gather.reading import Here
 from webhook.gather.source import Gathered, ImageRequest, Images
 from webhook.image.facts import LayerRef
 from webhook.judge.decision import BreakGlass, Decision
@@ -94,7 +95,7 @@ def build(
         waiters=settings.waiters,
         observe=observe,
         bases=known_bases(settings.bases),
-        second_core=second_core and len(os.sched_getaffinity(0)) > 1,
+        reader=Here(settings.limits, second_core and len(os.sched_getaffinity(0)) > 1),
         on_behalf=None if pods is None else sources.on_behalf,
     )
     return Wired(
