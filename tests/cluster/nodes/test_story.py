@@ -356,12 +356,10 @@ def test_an_api_server_that_restarts_finds_slimgate_where_it_was(gate, images, r
         back = time.monotonic()
     tell(request, f"API server restart ({back - gone:.0f} s away): {done.summary()}")
     assert not done.wrong, done.faults()
-    answered = [one for one in done.asked if one.status]
-    unanswered = [one for one in done.failed if one.status]
-    late = [one for one in done.failed if one.at > back - gone + 15]
-    assert len(answered) > SECONDS
-    assert not unanswered, done.faults()
-    assert not late, done.faults()
+    # It listens some moments before it says that it is ready: what it answers then is its own.
+    since = [one for one in done.asked if done.started + one.at > back]
+    assert len(since) > SECONDS
+    assert not [one for one in since if not one.right], done.faults() + gate.logs()
     gate.cluster.must("label", "namespace", "scratchpad", "slimgate.dev/policy=distroless-nonroot")
     gate.until(lambda: denied(gate, images["shell-by-name"], namespace="scratchpad"))
 
