@@ -10,12 +10,16 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 from benchmarks import golang, readers, samples
 from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
 from benchmarks.samples import Sample
 from benchmarks.warm import warm
+from webhook.limits import Limits
+from webhook.reader.client import Apart
+from webhook.reader.own import Own
 
 
 def cold() -> None:
@@ -55,6 +59,22 @@ def layers() -> None:
         }
         times = in_turns(runs)
     show("two layers; CPU is this process's", times, of="one after the other", by="wall")
+
+
+def apart() -> None:
+    """A layer read in this process, and as the webhook has it read, on one core and on two."""
+    for cores, pinned in (("one core", one_core), ("two cores", nullcontext)):
+        if pinned is nullcontext and len(os.sched_getaffinity(0)) == 1:
+            continue
+        with pinned():
+            own = Own()
+            for layer in (samples.big(), samples.tiny(times=False)):
+                runs = {
+                    "here": timed(partial(readers.facts, layer)),
+                    "apart": timed(partial(readers.apart, Apart(own.path, Limits()), layer)),
+                }
+                show(f"{layer}; {cores}", in_turns(runs), of="here", by="wall")
+            own.close()
 
 
 def tiny() -> None:
@@ -107,7 +127,7 @@ def _go(layer: Sample) -> dict[str, Run]:
     return {f"Go, {library}": golang.reader(library, layer) for library in libraries}
 
 
-FIGURES = {each.__name__: each for each in (cold, second, layers, tiny, memory, warm)}
+FIGURES = {each.__name__: each for each in (cold, second, layers, apart, tiny, memory, warm)}
 
 
 def main() -> None:

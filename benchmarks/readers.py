@@ -16,7 +16,8 @@ from webhook.image.facts import Files
 from webhook.image.layer import Layer, read_layer
 from webhook.image.platform import Platform
 from webhook.image.tree import files_of
-from webhook.limits import Limits
+from webhook.limits import Deadline, Limits
+from webhook.reader.client import Apart
 
 _GZIP_HEADER = 31
 """zlib's word for: a gzip header, the largest window."""
@@ -51,6 +52,15 @@ def walked(layer: Sample, *, second_core: bool = False) -> Layer:
 def facts(layer: Sample, *, second_core: bool = False) -> Files:
     """All of it: the layer read, applied, and every fact found."""
     return _together(walked(layer, second_core=second_core))
+
+
+def apart(reader: Apart, layer: Sample) -> Files:
+    """All of it as the webhook has it done: by processes of their own."""
+    deadline = Deadline.never()
+    packed = reader.layer(layer.ref, layer.chunks(), deadline=deadline, progress=lambda _: None)
+    files = reader.files(_CONFIG, [layer.ref], [packed], deadline)
+    assert isinstance(files, Files)
+    return files
 
 
 def side_by_side(pool: Executor, *layers: Sample) -> None:

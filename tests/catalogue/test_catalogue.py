@@ -20,6 +20,7 @@ from tests.support.source import ForgedSource
 from webhook.evaluate import evaluate
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
+from webhook.gather.reading import Here
 from webhook.gather.source import ImageRequest, Unread, layered, unread
 from webhook.image.document import document
 from webhook.image.reference import Reference
@@ -27,6 +28,8 @@ from webhook.judge.load import builtin, load_policies, parse_policies
 from webhook.judge.policy import Namespace
 from webhook.limits import Deadline
 from webhook.pod import Container, Workload
+from webhook.reader.client import Apart
+from webhook.reader.own import Own
 from webhook.store.memory import Memory
 
 NAME = "registry.test/tricky:1"
@@ -50,8 +53,19 @@ def lanes():
         one.close()
 
 
+@pytest.fixture(scope="module", params=["here", "apart"])
+def reading(request):
+    """Layers are read by this process, or as the webhook has them read."""
+    if request.param == "here":
+        yield Here
+        return
+    own = Own()
+    yield lambda limits: Apart(own.path, limits, restart=own.restart)
+    own.close()
+
+
 @pytest.fixture
-def gather(lanes):
+def gather(lanes, reading):
     """A gatherer with one tricky image behind it."""
     gates = []
 
@@ -70,6 +84,7 @@ def gather(lanes):
             reading=lanes[1],
             clock=time.monotonic,
             background=30,
+            reader=reading(case.limits),
         )
 
     yield make

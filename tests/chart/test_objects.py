@@ -84,7 +84,7 @@ def test_arguments_are_in_one_form(rendered):
     """Every option is one word, ``--name=value``: none swallows its neighbour."""
     for one in containers(rendered(**EVERYTHING)).values():
         command, *options = one["args"]
-        assert command in {"serve", "controller"}
+        assert command in {"serve", "reader", "controller"}
         assert all(re.fullmatch(r"--[a-z-]+(=.+)?", option) for option in options)
 
 
@@ -96,7 +96,7 @@ def test_self_test_understands_its_arguments(rendered):
     assert {one.partition("=")[0] for one in options} <= known
 
 
-@pytest.mark.parametrize("name", ["slimgate", "controller"])
+@pytest.mark.parametrize("name", ["slimgate", "reader", "controller"])
 def test_slimgate_understands_its_arguments(rendered, name):
     """Each option that the Deployment gives is one that the command has."""
     for certificates in ({}, EXISTING):
@@ -137,12 +137,22 @@ def test_only_the_controller_has_a_token(rendered):
     assert [one["name"] for one in projected] == ["token"]
 
 
+def test_what_opens_layers_has_nothing_else(rendered):
+    """Whoever takes it over by a layer finds the socket on which layers come."""
+    (mount,) = containers(rendered(**EVERYTHING))["reader"]["volumeMounts"]
+    assert mount == {"name": "reader", "mountPath": "/run/slimgate-reader"}
+    serve = containers(rendered())["slimgate"]
+    assert mount in serve["volumeMounts"]
+    assert "--reader=/run/slimgate-reader/reader.sock" in serve["args"]
+
+
 def test_what_the_containers_share_is_in_memory(rendered):
     """One folder, for the snapshot, the socket and the key."""
     objects = rendered()
-    (state,) = [one for one in pod(objects)["volumes"] if one["name"] == "state"]
-    assert state["emptyDir"]["medium"] == "Memory"
-    for one in containers(objects).values():
+    shared = [one for one in pod(objects)["volumes"] if one["name"] in {"state", "reader"}]
+    assert [one["emptyDir"]["medium"] for one in shared] == ["Memory", "Memory"]
+    for name in ("slimgate", "controller"):
+        one = containers(objects)[name]
         assert {"name": "state", "mountPath": "/run/slimgate"} in one["volumeMounts"]
         assert "--state=/run/slimgate" in one["args"]
 
@@ -150,6 +160,9 @@ def test_what_the_containers_share_is_in_memory(rendered):
 def test_probes_are_of_each_container_on_its_own_port(rendered):
     """By the names of ports that it has."""
     for name, one in containers(rendered()).items():
+        if name == "reader":  # it ends when it cannot go on, and its jobs when they are late
+            assert not {"startupProbe", "readinessProbe", "livenessProbe"} & set(one)
+            continue
         ports = {port["name"]: port["containerPort"] for port in one["ports"]}
         wanted = {"slimgate": 9090, "controller": 9091}[name]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -187,8 +200,8 @@ def test_registration(rendered, audit_only, failure_policy, seconds):
     )
     found = webhooks(objects)
     pods, templates = found["pods.slimgate.dev"], found["templates.slimgate.dev"]
-    for one in containers(objects).values():
-        assert ("--audit-only" in one["args"]) is audit_only
+    for name in ("slimgate", "controller"):
+        assert ("--audit-only" in containers(objects)[name]["args"]) is audit_only
     assert (pods["failurePolicy"], pods["timeoutSeconds"]) == (failure_policy, seconds)
     assert (templates["failurePolicy"], templates["timeoutSeconds"]) == ("Ignore", seconds)
     assert pods["rules"][0]["resources"] == ["pods", "pods/ephemeralcontainers", "pods/resize"]
@@ -401,7 +414,7 @@ def test_names(helm, name, expected):
     assert ("ValidatingWebhookConfiguration", f"{expected}.gate") in found
     assert {("Secret", f"{expected}-ca"), ("Secret", f"{expected}-tls")} <= set(found)
     spec = found["Deployment", expected]["spec"]["template"]["spec"]
-    assert f"--name={expected}" in spec["containers"][1]["args"]
+    assert f"--name={expected}" in spec["containers"][-1]["args"]
 
 
 def test_two_releases_share_no_name(helm):

@@ -15,6 +15,7 @@ from tests.chart.conftest import CHART, NEEDED, ROOT, merged
 OBJECTS_OF_THEIR_OWN = {
     *(
         "slimgate",
+        "reader",
         "controller",
         "issuerRef",
         "labels",
@@ -164,7 +165,10 @@ CHANGES = [
     ("guards.labels", ["stage"], "stage", {}),
     ("guards.policies", False, "", {}),
     ("guards.webhook", False, "", {}),
+    ("reading.jobs", 2, "- --jobs=2", {}),
+    ("reading.memory", "1Gi", "- --memory=1Gi", {}),
     ("resources.slimgate", {"requests": {"cpu": "3"}}, 'cpu: "3"', {}),
+    ("resources.reader", {"limits": {"memory": "3Gi"}}, "memory: 3Gi", {}),
     ("resources.controller", {"limits": {"memory": "2Gi"}}, "memory: 2Gi", {}),
     ("priorityClassName", "high", "priorityClassName: high", {}),
     ("priorityQuota", True, "kind: ResourceQuota", {}),
@@ -269,6 +273,8 @@ BAD = [
     ("/shutdown/lameDuckSeconds", {"shutdown": {"lameDuckSeconds": -1}}),
     ("/shutdown/drainSeconds", {"shutdown": {"drainSeconds": "30s"}}),
     ("/guards/labels/0", {"guards": {"labels": ["a b"]}}),
+    ("/reading/jobs", {"reading": {"jobs": 0}}),
+    ("/reading/memory", {"reading": {"memory": "512M"}}),
     ("/resources", {"resources": {"limits": {"memory": "1Gi"}}}),
     (
         "/resources/slimgate/limits/memory",

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "review": "Answer an AdmissionReview given on standard input.",
     "serve": "Answer AdmissionReviews over HTTPS: the webhook.",
     "controller": "Watch the cluster for serve, in the same pod.",
+    "reader": "Read layers for serve, apart from everything else.",
     "policy": "Check, test and describe policies.",
     "base": "Learn base images by their layers, and list those that are known.",
     "certs": "Show certificates, and have them renewed.",

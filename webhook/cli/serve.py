@@ -34,6 +34,7 @@ from webhook.wiring import (
     build,
     judge_by,
     known_bases,
+    read_apart,
     read_namespaces,
     read_policies,
     today,
@@ -110,6 +111,11 @@ _TAG_SECONDS = 30.0
 )
 @option("--metrics", metavar="HOST:PORT", help="Probes and /metrics without TLS, on this port too.")
 @option(
+    "--reader",
+    type=click.Path(path_type=Path),
+    help="The socket of slimgate reader, which opens layers. Default: one is begun here.",
+)
+@option(
     "--allow-address",
     "allow_addresses",
     metavar="CIDR",
@@ -141,6 +147,7 @@ def command(
     lame_duck: float,
     drain: float,
     metrics: str | None,
+    reader: Path | None,
     allow_addresses: tuple[str, ...],
     deny_addresses: tuple[str, ...],
     allow_loopback: bool,
@@ -178,7 +185,7 @@ def command(
     if state and own:
         cert, key = state / "tls" / "tls.crt", state / "tls" / "tls.key"
     mode = {"audit_only": audit_only, "break_glass": break_glass}
-    application = partial(_application, settings, knowledge, cert=cert, **mode)
+    application = partial(_application, settings, knowledge, cert=cert, reader=reader, **mode)
     serving = Serving(
         listen=listen,
         metrics=metrics,
@@ -211,12 +218,13 @@ def _application(
     knowledge: InFiles | InCluster,
     *,
     cert: Path | None,
+    reader: Path | None,
     audit_only: bool,
     break_glass: bool,
 ) -> Flask:
     """Made in the process that answers: threads do not survive a fork."""
     pods = knowledge.credentials if isinstance(knowledge, InCluster) else None
-    wired = build(settings, pods=pods)
+    wired = build(settings, pods=pods, reader=read_apart(settings, reader))
     log, metrics = json_log(sys.stderr), Metrics(__version__)
     metrics.exceptions(partial(_expiries, knowledge), today)
     if cert is not None:

@@ -182,6 +182,11 @@ def read_layer(
     )
 
 
+def warm() -> None:
+    """Load now what is otherwise loaded for the first program that is met."""
+    Search(_PATTERNS).numbers(())
+
+
 def remaining(limits: Limits, layers: Iterable[Layer]) -> Limits:
     """What an image's limits leave after these of its layers; at least nothing."""
     unpacked = entries = 0

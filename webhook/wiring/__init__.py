@@ -1,7 +1,7 @@
 """Builds everything once from ``Settings`` and files, and hands it down. Knows every room."""
 
 from webhook.wiring.bases import known_bases, read_bases
-from webhook.wiring.build import Wired, build, judge_by, today
+from webhook.wiring.build import Wired, build, judge_by, read_apart, today
 from webhook.wiring.documents import (
     NAME_LABEL,
     KubernetesObject,
@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "judge_by",
     "known_bases",
+    "read_apart",
     "read_bases",
     "read_namespaces",
     "read_objects",

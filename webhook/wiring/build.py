@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from webhook.evaluate import evaluate
 from webhook.gather.credentials import PodCredentials
 from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
-from webhook.gather.reading import Here
+from webhook.gather.reading import Here, Reading
 from webhook.gather.source import Gathered, ImageRequest, Images
 from webhook.image.facts import LayerRef
 from webhook.judge.decision import BreakGlass, Decision
 from webhook.judge.policy import breaks_glass
 from webhook.limits import MIB, Deadline, Limits
 from webhook.pod import Workload
+from webhook.reader.client import Apart
+from webhook.reader.own import Own
 from webhook.settings import Settings
 from webhook.store.memory import Memory
 from webhook.wiring.bases import known_bases
@@ -67,6 +72,7 @@ def build(
     *,
     second_core: bool = False,
     pods: PodCredentials | None = None,
+    reader: Reading[Any] | None = None,
 ) -> Wired:
     """Everything that reads images; to be closed, and built in the process that uses it.
 
@@ -74,6 +80,7 @@ def build(
         settings: what slimgate was told.
         observe: told the compressed bytes of each chunk of a layer that is read.
         second_core: whether reading may take another core, where there is one.
+        reader: who reads layers; None: this process.
         pods: who knows the credentials of pods; then each is told only what it may read. None:
             all ask as one.
 
@@ -95,7 +102,7 @@ def build(
         waiters=settings.waiters,
         observe=observe,
         bases=known_bases(settings.bases),
-        reader=Here(settings.limits, second_core and len(os.sched_getaffinity(0)) > 1),
+        reader=reader or Here(settings.limits, second_core and len(os.sched_getaffinity(0)) > 1),
         on_behalf=None if pods is None else sources.on_behalf,
     )
     return Wired(
@@ -105,6 +112,15 @@ def build(
         observe=observe,
         lanes=(opening, reading),
     )
+
+
+def read_apart(settings: Settings, path: Path | None) -> Apart:
+    """Layers are read by the process that listens on ``path``, or by one that is begun here."""
+    if path is not None:
+        return Apart(path, settings.limits)
+    own = Own()
+    atexit.register(own.close)
+    return Apart(own.path, settings.limits, restart=own.restart)
 
 
 def _caches(settings: Settings) -> Caches:

@@ -34,8 +34,10 @@ def of_account(account: Account) -> int:
     return _texts((account.namespace, account.service_account, *account.pull_secrets))
 
 
-def of_layer(layer: Layer) -> int:
-    """A layer's entries, and the few bodies that are kept."""
+def of_layer(layer: Layer | bytes) -> int:
+    """A layer's entries, and the few bodies that are kept; or the same packed."""
+    if isinstance(layer, bytes):
+        return _OBJECT + len(layer)
     paths = sum(len(entry.path) + len(entry.link) for entry in layer.entries)
     bodies = sum(map(len, layer.bodies.values()))
     return _OBJECT * (1 + len(layer.entries) + len(layer.problems)) + paths + bodies
