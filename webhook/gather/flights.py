@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from webhook.errors import Busy, ImageError, IntegrityError
 from webhook.gather.lanes import Lanes
+from webhook.limits import Deadline
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -29,6 +30,25 @@ class Cache(Protocol[K_contra, V]):
 
     def ageing(self, key: K_contra) -> bool:
         """Whether the value that is known will soon be forgotten for its age."""
+
+
+class Facts(Cache[K_contra, V], Protocol[K_contra, V]):
+    """What is kept for longer, and perhaps by several processes: ``get`` asks this one's memory."""
+
+    def recall(self, key: K_contra) -> V | None:
+        """The value from wherever it is kept: that may take a moment, so it is for flights."""
+
+    def forget(self, key: K_contra) -> None:
+        """It is no longer so: whoever is finding it out at this moment does not keep it, either."""
+
+    def turn(
+        self, key: K_contra, claim: object, deadline: Deadline
+    ) -> AbstractContextManager[Callable[[V], None]]:
+        """Find the value out within this context, one process at a time; it yields how to keep it.
+
+        Whoever waited for another's looks again with ``recall``. ``claim``, by its ``repr``, says
+        what of the key is done once only.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, cast
 
 from webhook.errors import DeadlineExceeded, ImageError, IntegrityError, Malformed
-from webhook.gather.flights import Cache, Flights, bare, failed
+from webhook.gather.flights import Cache, Facts, Flights, bare, failed
 from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
 from webhook.gather.reading import Here, Reading
@@ -56,14 +56,14 @@ class Caches:
     """What a tag led to: for a short while, and for the account that asked."""
     proofs: Cache[ImageRequest, Gathered]
     """What an account was shown by digest: for minutes, then it has to show again that it may."""
-    images: Cache[ImageRequest, Gathered]
+    images: Facts[ImageRequest, Gathered]
     """The same by digest, for ever; by tag, for as long as the tag does not move. Of no account:
     one that asks is told of it once the registry has said to it what the digest is."""
     partial: Cache[ImageRequest, Gathered]
     """Where some platform could not be read: for seconds, as ``failures``."""
-    layers: Cache[LayerKey, Any]
+    layers: Facts[LayerKey, Any]
     """As ``Reading`` has them."""
-    files: Cache[str, Files]
+    files: Facts[str, Files]
     """By manifest digest."""
     failures: Cache[Hashable, ImageError]
     """For seconds: a broken image must neither drag every review down nor stay broken."""
@@ -119,6 +119,7 @@ class Gatherer:
         self._bases, self._on_behalf = bases, on_behalf
         self._opening = Flights[ImageRequest, Gathered](opening, caches.failures)
         self._reading = Flights[tuple[Place, LayerKey], Any](reading, caches.failures)
+        self._recalling = Flights[str, Files | None](opening, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
         self._waiters = None if waiters is None else Waiters(waiters)
 
@@ -151,11 +152,17 @@ class Gatherer:
         Raises:
             Busy: too many reviews wait already.
         """
-        flights = [
-            (request, facts, [self._layer(request, ref) for ref in facts.layers])
-            for request, facts in images
-        ]
         requests = [request for request, _ in images]
+        kept = [self._recalled(request, facts) for request, facts in images]
+        self._wait(kept, deadline, requests)
+        flights = [
+            (
+                request,
+                facts,
+                [] if _is_known(known) else [self._layer(request, ref) for ref in facts.layers],
+            )
+            for (request, facts), known in zip(images, kept, strict=True)
+        ]
         self._wait([flight for _, _, layers in flights for flight in layers], deadline, requests)
         merged = [
             (request, facts, self._merged(request, facts, layers))
@@ -227,17 +234,34 @@ class Gatherer:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
         deadline = self._later(_OPENING_SECONDS)
         source = self._source_for(request.account)
-        gathered = self._unmoved(request, source, deadline) or open_image(
-            source, request, limits=self._limits, deadline=deadline, bases=self._bases
-        )
+        everybodys = replace(request, account=None)
+        gathered = self._unmoved(request, source, deadline)
+        if gathered is None:
+            place = self._place(request)
+            with self._caches.images.turn(everybodys, (place, request), deadline) as keep:
+                gathered = self._unmoved(request, source, deadline)
+                if gathered is None:
+                    gathered = open_image(
+                        source, request, limits=self._limits, deadline=deadline, bases=self._bases
+                    )
+                    if not any(isinstance(item, Unread) for item in gathered):
+                        keep(gathered)
         errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]
         shown = gathered if request.account is None else self._shown_to(request, gathered, source)
         if not errors:
-            self._caches.images.put(replace(request, account=None), gathered)
-            self._kept(request).put(request, shown)
+            self._keep(request, gathered, shown)
         elif not any(isinstance(error, IntegrityError) for error in errors):
             self._caches.partial.put(request, shown)
         return shown
+
+    def _keep(self, request: ImageRequest, gathered: Gathered, shown: Gathered) -> None:
+        """Remember that the image was shown, and have at hand what its layers are known to hold."""
+        kept = self._kept(request)
+        if kept is not self._caches.images:
+            kept.put(request, shown)
+        for item in gathered:
+            if isinstance(item, ImageFacts):
+                self._caches.files.recall(item.manifest_digest)
 
     def _unmoved(
         self, request: ImageRequest, source: ImageSource, deadline: Deadline
@@ -247,10 +271,18 @@ class Gatherer:
         That the registry names the digest, asked with the account's own credentials, is the
         proof that the account may read the image: a HEAD, where fetching takes three GETs.
         """
-        before = self._caches.images.get(replace(request, account=None))
+        everybodys = replace(request, account=None)
+        before = self._caches.images.recall(everybodys)
         if before is None:
             return None
-        return before if source.digest(request.reference, deadline) == before[0].digest else None
+        if request.account is None and request.reference.digest is not None:
+            return before
+        digest = source.digest(request.reference, deadline)
+        if digest == before[0].digest:
+            return before
+        if digest is not None:
+            self._caches.images.forget(everybodys)
+        return None
 
     def _shown_to(self, request: ImageRequest, gathered: Gathered, source: ImageSource) -> Gathered:
         """The same, saying whose credentials it took to see it."""
@@ -268,29 +300,48 @@ class Gatherer:
         where = reference if self._near(reference) else reference.name
         return self._account(request), where
 
+    def _recalled(self, request: ImageRequest, facts: ImageFacts) -> Future[Files | None]:
+        """What its layers are known to hold: looked for in a lane where nobody reads from afar."""
+        digest = facts.manifest_digest
+        return self._recalling.start(
+            digest,
+            partial(self._caches.files.get, digest),
+            partial(self._caches.files.recall, digest),
+            lane="",
+            turn=request.turn,
+        )
+
     def _layer(self, request: ImageRequest, ref: LayerRef) -> Future[Any]:
         """What it holds. Another account may have had it read while this one waited its turn."""
         key = _layer_key(ref)
         return self._reading.start(
             (self._place(request), key),
             partial(self._caches.layers.get, key),
-            lambda: self._caches.layers.get(key) or self._read_layer(request, ref),
+            partial(self._layer_of, request, ref),
             lane=request.reference.registry,
             turn=request.turn,
         )
 
+    def _layer_of(self, request: ImageRequest, ref: LayerRef) -> Any:
+        """From where it is kept, or read in this process' turn."""
+        key, place = _layer_key(ref), self._place(request)
+        with self._caches.layers.turn(key, place, self._later()) as keep:
+            layer = self._caches.layers.recall(key)
+            if layer is None:
+                layer = self._read_layer(request, ref)
+                keep(layer)
+            return layer
+
     def _read_layer(self, request: ImageRequest, ref: LayerRef, keep: Collection[int] = ()) -> Any:
         source = self._source_for(self._account(request))
         deadline = self._later()
-        layer = self._reader.layer(
+        return self._reader.layer(
             ref,
             source.blob(request.reference, _descriptor(ref), deadline),
             keep=keep,
             deadline=deadline,
             progress=partial(self._observe, ref),
         )
-        self._caches.layers.put(_layer_key(ref), layer)
-        return layer
 
     def _merged(
         self, request: ImageRequest, facts: ImageFacts, flights: Sequence[Future[Any]]
@@ -313,14 +364,16 @@ class Gatherer:
         )
 
     def _merge(self, request: ImageRequest, facts: ImageFacts, layers: list[Any]) -> Files:
-        known = self._caches.files.get(facts.manifest_digest)
+        known = self._caches.files.recall(facts.manifest_digest)
         if known is not None:  # another account had it done while this one waited its turn
             return known
         merge = partial(self._reader.files, facts.config, facts.layers, deadline=self._later())
         files = merge(layers)
         if not isinstance(files, Files):  # the few bodies that only the merged tree shows
             for index, keep in files.items():
-                layers[index] = self._read_layer(request, facts.layers[index], keep)
+                ref = facts.layers[index]
+                layers[index] = self._read_layer(request, ref, keep)
+                self._caches.layers.put(_layer_key(ref), layers[index])
             files = merge(layers)
         if not isinstance(files, Files):
             raise Malformed("its layers want to be read over and over")
@@ -334,6 +387,10 @@ def _arrived(flight: Future[Gathered]) -> Gathered:
         return (Unread(error=DeadlineExceeded("its manifest was not fetched in time")),)
     error = _error(flight)
     return flight.result() if error is None else (Unread(error=error),)
+
+
+def _is_known(recalled: Future[Files | None]) -> bool:
+    return recalled.done() and recalled.result() is not None
 
 
 def _failure(flights: Sequence[Future[Any]]) -> ImageError | None:

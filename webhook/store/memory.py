@@ -6,9 +6,12 @@ Knows nothing of what it holds. Its clock is handed in (seconds, monotonic).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from threading import Lock
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Generic, TypeVar
+
+from webhook.limits import Deadline
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,7 +35,9 @@ class Memory(Generic[K, V]):
         self._clock = clock
         self._items: OrderedDict[K, tuple[V, int, float]] = OrderedDict()
         self._weight = 0
-        self._lock = Lock()
+        self._forgotten = 0
+        """How often something was."""
+        self._lock = RLock()
 
     def get(self, key: K) -> V | None:
         """The value, None when it is not there or too old."""
@@ -63,6 +68,28 @@ class Memory(Generic[K, V]):
             self._weight += weight
             while self._weight > self._capacity:
                 self._remove(next(iter(self._items)))
+
+    def recall(self, key: K) -> V | None:
+        """The value: there is no other place to look for it."""
+        return self.get(key)
+
+    def forget(self, key: K) -> None:
+        """It is no longer so: nor is what anybody is finding out at this moment kept."""
+        with self._lock:
+            self._forgotten += 1
+            self._remove(key)
+
+    @contextmanager
+    def turn(self, key: K, claim: object, deadline: Deadline) -> Iterator[Callable[[V], None]]:  # noqa: ARG002 - nobody else is there
+        """Yield how to keep the value: that does nothing once anything was forgotten meanwhile."""
+        before = self._forgotten
+
+        def keep(value: V) -> None:
+            with self._lock:
+                if before == self._forgotten:
+                    self.put(key, value)
+
+        yield keep
 
     def __len__(self) -> int:
         return len(self._items)

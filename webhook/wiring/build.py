@@ -8,38 +8,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from webhook.evaluate import evaluate
 from webhook.gather.credentials import PodCredentials
-from webhook.gather.gatherer import Caches, Gatherer
+from webhook.gather.gatherer import Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.reading import Here, Reading
-from webhook.gather.source import Gathered, ImageRequest, Images
+from webhook.gather.source import Images
 from webhook.image.facts import LayerRef
 from webhook.judge.decision import BreakGlass, Decision
 from webhook.judge.policy import breaks_glass
-from webhook.limits import MIB, Deadline, Limits
+from webhook.limits import Deadline, Limits
 from webhook.pod import Workload
 from webhook.reader.client import Apart
 from webhook.reader.own import Own
 from webhook.settings import Settings
-from webhook.store.memory import Memory
 from webhook.wiring.bases import known_bases
+from webhook.wiring.caches import Shelved, caches
 from webhook.wiring.knowledge import Knowledge
 from webhook.wiring.sources import Sources
-from webhook.wiring.weights import of_files, of_gathered, of_layer, of_request
 
-_FAILURES = 20_000
-_CONFIG_BYTES = 128 * MIB
-"""Of tags, and of images, that are remembered: some 10,000 of each."""
-_LAYER_BYTES = 256 * MIB
-"""Of layers, and of merged file systems, that are remembered."""
-_FAILURE_SECONDS = 5.0
-_PROOF_SECONDS = 300.0
-"""How long an account that was shown an image is told of it without asking the registry."""
 _OPENING_IN_ALL = 128
 """Threads for manifests and configs, of all registries together: they mostly wait."""
 _OPENING_SPARE = 384
@@ -73,6 +63,7 @@ def build(
     second_core: bool = False,
     pods: PodCredentials | None = None,
     reader: Reading[Any] | None = None,
+    shelved: Shelved | None = None,
 ) -> Wired:
     """Everything that reads images; to be closed, and built in the process that uses it.
 
@@ -83,16 +74,24 @@ def build(
         reader: who reads layers; None: this process.
         pods: who knows the credentials of pods; then each is told only what it may read. None:
             all ask as one.
+        shelved: where facts are kept besides this process's memory; closed by whoever opened it.
 
     Raises:
         UsageError: the settings name a file that is not what it should be.
     """
+    bases = known_bases(settings.bases)
     sources = Sources(settings, pods)
     opening = Lanes(settings.opening_threads, _OPENING_IN_ALL, spare=_OPENING_SPARE, name="opening")
     reading = Lanes(settings.reading_threads, 2 * settings.reading_threads, name="reading")
     images = Gatherer(
         sources,
-        caches=_caches(settings),
+        caches=caches(
+            tag_seconds=settings.tag_seconds,
+            limits=settings.limits,
+            bases=bases,
+            shelved=shelved,
+            packed=isinstance(reader, Apart),
+        ),
         limits=settings.limits,
         opening=opening,
         reading=reading,
@@ -101,7 +100,7 @@ def build(
         near=sources.near,
         waiters=settings.waiters,
         observe=observe,
-        bases=known_bases(settings.bases),
+        bases=bases,
         reader=reader or Here(settings.limits, second_core and len(os.sched_getaffinity(0)) > 1),
         on_behalf=None if pods is None else sources.on_behalf,
     )
@@ -121,26 +120,6 @@ def read_apart(settings: Settings, path: Path | None) -> Apart:
     own = Own()
     atexit.register(own.close)
     return Apart(own.path, settings.limits, restart=own.restart)
-
-
-def _caches(settings: Settings) -> Caches:
-    clock = time.monotonic
-    images = partial(
-        Memory[ImageRequest, Gathered],
-        capacity=_CONFIG_BYTES,
-        clock=clock,
-        weigh=of_gathered,
-        weigh_key=of_request,
-    )
-    return Caches(
-        tags=images(seconds=settings.tag_seconds),
-        proofs=images(seconds=_PROOF_SECONDS),
-        images=images(),
-        partial=images(seconds=_FAILURE_SECONDS),
-        layers=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_layer),
-        files=Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_files),
-        failures=Memory(capacity=_FAILURES, clock=clock, seconds=_FAILURE_SECONDS),
-    )
 
 
 def judge_by(

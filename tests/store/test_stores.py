@@ -1,0 +1,274 @@
+"""What every store does, whatever is behind it; and what those do that several processes share."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.store.conftest import Watched, tiered
+from webhook.limits import Deadline
+from webhook.store import tiered as tiers
+
+
+def soon(seconds: float = 20) -> Deadline:
+    return Deadline.after(seconds, time.monotonic)
+
+
+@pytest.fixture
+def two(shelves):
+    """Two processes' stores over one shelf, and what their shelves said."""
+    watches = Watched(), Watched()
+    return [tiered(shelves.another(watch), watch) for watch in watches], watches
+
+
+# Every store
+
+
+def test_what_was_put_is_known_and_else_nothing(store):
+    store.put("a", [1, "x", b"\xff", None])
+
+    assert store.get("a") == store.recall("a") == [1, "x", b"\xff", None]
+    assert store.get("b") is store.recall("b") is None
+
+
+def test_the_last_value_counts(store):
+    store.put("a", 1)
+    store.put("a", 2)
+
+    assert store.recall("a") == 2
+
+
+def test_what_is_found_out_in_its_turn_is_kept(store):
+    with store.turn("a", "me", soon()) as keep:
+        assert store.recall("a") is None
+        keep(1)
+
+    assert store.get("a") == store.recall("a") == 1
+
+
+def test_what_was_forgotten_is_not_known(store):
+    store.put("a", 1)
+    store.forget("a")
+
+    assert store.get("a") is store.recall("a") is None
+    store.put("a", 2)
+    assert store.recall("a") == 2
+
+
+def test_an_invalidation_during_a_fetch_wins(store):
+    with store.turn("a", "me", soon()) as keep:
+        store.forget("a")
+        keep("older than the invalidation")
+    assert store.get("a") is store.recall("a") is None
+
+    with store.turn("a", "me", soon()) as keep:
+        keep("newer")
+    assert store.recall("a") == "newer"
+
+
+def test_a_turn_that_fails_leaves_nothing_behind(store):
+    with pytest.raises(RuntimeError), store.turn("a", "me", soon()):
+        raise RuntimeError
+
+    begun = time.monotonic()
+    with store.turn("a", "me", soon()) as keep:
+        keep(1)
+    assert time.monotonic() - begun < 1
+
+
+def test_threads_may_use_it_all_at_once(store):
+    failed = []
+
+    def work(number):
+        try:
+            for round_ in range(20):
+                with store.turn(f"{round_ % 5}", number, soon()) as keep:
+                    keep([round_ % 5])
+                assert store.recall(f"{round_ % 5}") == [round_ % 5]
+        except BaseException as error:  # noqa: BLE001 - raised below, in the test's own thread
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+# Those that others share
+
+
+def test_another_process_knows_it_too(two):
+    (first, second), watches = two
+    first.put("a", [1])
+
+    assert second.get("a") is None  # not in its memory
+    assert second.recall("a") == [1]
+    assert second.get("a") == [1]
+    assert watches[1].lookups == {"hit": 1}
+
+
+def test_another_key_of_the_release_or_edition_of_the_analysis_knows_nothing_of_it(shelves):
+    watch = Watched()
+    tiered(shelves.another(), Watched()).put("a", 1)
+
+    assert tiered(shelves.another(), watch, seal=b"another").recall("a") is None
+    assert watch.lookups == {"broken": 1}
+    assert tiered(shelves.another(), watch, edition="2").recall("a") is None
+    assert watch.lookups == {"broken": 1}
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: data[:-1], id="cut off"),
+        pytest.param(lambda data: data[:-1] + bytes([data[-1] ^ 1]), id="a bit"),
+        pytest.param(lambda data: bytes(32) + data[32:], id="no seal"),
+    ],
+)
+def test_what_somebody_else_wrote_is_a_miss_and_is_counted(shelves, watch, forge):
+    shelf = shelves.another()
+    store = tiered(shelf, watch)
+    store.put("a", "honest")
+    (path,) = {store._place.path("a")}
+    shelf.put(path, forge(shelf.get(path)))
+    other = tiered(shelves.another(), watch)
+
+    assert other.recall("a") is None
+    assert watch.lookups == {"broken": 1}
+    with other.turn("a", "me", soon()) as keep:
+        keep("honest")
+    assert tiered(shelves.another(), watch).recall("a") == "honest"
+
+
+def test_an_honest_entry_under_another_name_is_a_miss(shelves, watch):
+    """Whoever can write could else have a bad image pass by a good one's facts."""
+    shelf = shelves.another()
+    store = tiered(shelf, watch)
+    store.put("good", "passes")
+    shelf.put(store._place.path("bad"), shelf.get(store._place.path("good")))
+
+    assert tiered(shelves.another(), watch).recall("bad") is None
+    assert watch.lookups == {"broken": 1}
+
+
+def test_an_invalidation_wins_over_another_process_fetch(two):
+    (first, second), _ = two
+    with first.turn("a", "me", soon()) as keep:
+        second.forget("a")
+        keep("older")
+
+    assert second.recall("a") is None
+
+
+def test_a_burst_in_several_processes_is_one_fetch(shelves):
+    fetched, got = [], []
+    barrier = threading.Barrier(6)
+
+    def process():
+        store = tiered(shelves.another(), Watched())
+        barrier.wait()
+        with store.turn("a", "place", soon()) as keep:
+            value = store.recall("a")
+            if value is None:
+                fetched.append(1)
+                time.sleep(0.3)
+                value = "facts"
+                keep(value)
+            got.append(value)
+
+    threads = [threading.Thread(target=process) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (fetched, got) == ([1], ["facts"] * 6)
+
+
+def test_where_the_first_fails_the_next_one_does_it(two):
+    (first, second), _ = two
+    turn = first.turn("a", "place", soon())
+    turn.__enter__()
+    threading.Timer(0.3, turn.__exit__, (None, None, None)).start()
+    begun = time.monotonic()
+
+    with second.turn("a", "place", soon()) as keep:
+        assert 0.2 < time.monotonic() - begun < 2
+        keep(1)
+    assert second.recall("a") == 1
+
+
+def test_whoever_died_is_missed_in_seconds(shelves, monkeypatch):
+    monkeypatch.setattr(tiers, "CLAIM_SECONDS", 1.0)
+    store, dead = tiered(shelves.another(), Watched()), shelves.another()
+    (claim,) = claims(store, "a", "place")
+    assert dead.claim(claim, "dead", 1.0)  # and nobody renews it
+    begun = time.monotonic()
+
+    with store.turn("a", "place", soon()):
+        assert 0.8 < time.monotonic() - begun < 3
+
+
+def test_whoever_lives_is_waited_for_longer_than_a_claim_lasts(two, monkeypatch):
+    monkeypatch.setattr(tiers, "CLAIM_SECONDS", 0.6)
+    monkeypatch.setattr(tiers, "_RENEWED", 0.2)
+    (first, second), _ = two
+    turn = first.turn("a", "place", soon())
+    turn.__enter__()
+    threading.Timer(1.5, turn.__exit__, (None, None, None)).start()
+    begun = time.monotonic()
+
+    with second.turn("a", "place", soon()):
+        assert time.monotonic() - begun > 1.3
+
+
+def test_nobody_waits_beyond_the_deadline(two):
+    (first, second), _ = two
+    begun = time.monotonic()
+    with first.turn("a", "place", soon()), second.turn("a", "place", soon(0.3)):
+        assert 0.2 < time.monotonic() - begun < 1
+
+
+def test_another_claim_on_the_same_key_does_not_wait(two):
+    """Another repository's layer of that digest may drip for ever."""
+    (first, second), _ = two
+    begun = time.monotonic()
+    with first.turn("a", "slow.example", soon()), second.turn("a", "fast.example", soon()) as keep:
+        keep(1)
+    assert time.monotonic() - begun < 1
+
+
+def test_a_claim_is_its_holders(shelves):
+    one, other = shelves.another(), shelves.another()
+
+    assert one.claim("c", "one", 60)
+    assert not other.claim("c", "other", 60)
+    other.release("c", "other")
+    other.renew("c", "other", 60)
+    assert not other.claim("c", "other", 60)
+    one.release("c", "one")
+    assert other.claim("c", "other", 60)
+    one.renew("c", "one", 60)
+    assert not one.claim("c", "one", 60)
+
+
+def claims(store, key, claim):
+    """Names that are claimed for a key in its turn."""
+    names = []
+    shelf = store._place.shelf
+
+    class Seen:
+        def claim(self, name, holder, seconds):
+            names.append(name)
+            return True
+
+        def __getattr__(self, name):
+            return getattr(shelf, name)
+
+    spied = tiered(Seen(), Watched())
+    with spied.turn(key, claim, soon()):
+        return names
