@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from tests.support.valkey import server
 from webhook.limits import MIB
 from webhook.store.codec import Codec
 from webhook.store.memory import Memory
 from webhook.store.shelf import Shelf
 from webhook.store.sqlite import SQLite
 from webhook.store.tiered import Place, Tiered
+from webhook.store.valkey import Server, Valkey
 
 
 @dataclass
@@ -47,6 +50,10 @@ def sqlite(path: Path, watch: Watched, *, capacity=4 * MIB, now=time.time, clock
     return SQLite(path, capacity=capacity, watch=watch, now=now, clock=clock)
 
 
+def valkey(port: int, watch: Watched, *, clock=time.monotonic, **options):
+    return Valkey(Server(host="127.0.0.1", port=port, **options), watch=watch, clock=clock)
+
+
 @dataclass
 class Shelves:
     """A shelf as several processes have it."""
@@ -65,14 +72,28 @@ def watch():
     return Watched()
 
 
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """The port of a server for all tests, which each begin with nothing in it."""
+    service, port = server(tmp_path_factory.mktemp("valkey"))
+    service.start()
+    yield port
+    service.stop()
+
+
 @pytest.fixture
-def make(tmp_path):
+def make(request, tmp_path):
     """Shelves of a kind."""
     made: list[Shelves] = []
 
     def shelves(kind):
-        assert kind == "sqlite"
-        made.append(Shelves(lambda watch: sqlite(tmp_path / "facts.sqlite", watch)))
+        if kind == "sqlite":
+            made.append(Shelves(lambda watch: sqlite(tmp_path / "facts.sqlite", watch)))
+        else:
+            port = request.getfixturevalue("served")
+            with Redis(port=port) as emptied:
+                emptied.flushall()
+            made.append(Shelves(lambda watch: valkey(port, watch)))
         return made[-1]
 
     yield shelves
@@ -80,13 +101,13 @@ def make(tmp_path):
         shelf.close()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "valkey"])
 def shelves(request, make):
     """Every kind of shelf."""
     return make(request.param)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "valkey"])
 def store(request, make):
     """Every kind of store, as who gathers images has it."""
     if request.param == "memory":

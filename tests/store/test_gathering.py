@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.gather.test_accounts import OWNER, THIEF, Guarded
-from tests.store.conftest import Watched, sqlite
+from tests.store.conftest import Watched
 from tests.support import forge
 from tests.support.source import ForgedSource
 from webhook.errors import Forbidden, Unauthorized
@@ -49,15 +49,15 @@ class Process:
 
 
 @pytest.fixture
-def process(tmp_path):
+def process(shelves):
     """Begin a process over the one shelf."""
     closing = []
 
     def begin(images, *, limits=Limits(), may=None, reader=None):  # noqa: B008 - a value
         watch, source = Watched(), ForgedSource(images)
-        shelf = sqlite(tmp_path / "facts.sqlite", watch)
+        shelf = shelves.another(watch)
         lanes = Lanes(4, 8), Lanes(4, 8)
-        closing.extend((shelf, *lanes))
+        closing.extend(lanes)
         asked = []
         gatherer = Gatherer(
             source,
