@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test test-cluster story truth fuzz check bench fmt docs lock pin clean
+.PHONY: help demo demo-cluster test test-cluster story truth corpus fuzz check bench fmt docs lock pin clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ story: $(STAMP) ## of those, what happens to pods while things happen to slimgat
 
 truth: $(STAMP) ## compare with the Go code that decides on nodes (needs Go; TRUTH=1000 for less)
 	@SLIMGATE_TRUTH=$(TRUTH) $(BIN)/python -m pytest -v -n logical --dist worksteal tests/oracles
+
+corpus: $(STAMP) ## have containerd start every image of the corpus, and write docs/corpus.md (as root, with Go)
+	@SLIMGATE_REQUIRE_NODES=1 SLIMGATE_CORPUS=1 $(BIN)/python -m pytest -v tests/cluster/corpus
 
 fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds of CPU each (what fails stays in .fuzz)
 	@mkdir -p .fuzz

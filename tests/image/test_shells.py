@@ -25,13 +25,14 @@ EXAMPLES = {
     "zsh": b"ZSH_PATCHLEVEL\0ZSH_SUBSHELL\0ZSH_EVAL_CONTEXT\0",
     "mksh": b"KSH_VERSION=@(#)MIRBSD KSH R59 2023/04/29\0",
     "pdksh": b"@(#)PD KSH v5.2.14 99/07/13.2\0",
-    "ksh93": b"@(#)$Id: sh (AT&T Research) 93u+m/1.0.4 2022-10-22 $\0/etc/ksh.kshrc\0",
+    "ksh93": b"@(#)$Id: sh (AT&T Research) 93u+m/1.0.4 2022-10-22 $\0/etc/ksh.kshrc\0hist -s\0",
     "posh": b"POSH_VERSION\0posh_builtin_getopts: no argv\0",
     "yash": b"$YASH_LOADPATH\0$YASH_AFTER_CD\0",
     "tcsh": b"tcsh %d.%.2d.%.2d (%s) %s (%S-%S-%S) options\0",
     "csh": b'Use "exit" to leave csh.\n\0/etc/csh.cshrc\0',
     "fish": b"__fish_print_help\0FISH_DEBUG_OUTPUT\0fish_default_key_bindings\0",
     "rc": b"$Release: @(#)rc 1.7.4 (git) $\0/.rcrc\0",
+    "rc-plan9": b"`if not' does not follow `if(...)'\0turfredir null!\0Usage: whatis name ...\n\0",
     "sash": b"Stand-alone shell (version %s)\0Exit from sash\0",
     "elvish": b"src.elv.sh/pkg/shell.readRC\0",
     "gosh": b"path\tmvdan.cc/sh/v3/cmd/gosh\n\0mvdan.cc/sh/v3/interp.(*Runner).Run\0",
@@ -44,6 +45,7 @@ EXAMPLES = {
     b"closing paren expected\0OPTIND=1\0",
 }
 MKSH_AND_FRIENDS = {"mksh": "ksh", "pdksh": "ksh", "ksh93": "ksh", "gosh-u-root": "gosh"}
+MKSH_AND_FRIENDS |= {"rc-plan9": "rc"}
 
 INNOCENT = {
     "runs-scripts-of-its-own": b"go-task\0mvdan.cc/sh/v3/interp.(*Runner).Run\0",
@@ -54,6 +56,8 @@ INNOCENT = {
     "nushell-plugin": b"nu_plugin_polars\0nu_protocol::value\0The nushell language and shell.\0",
     "speaks-of-brush": b"like brush (https://brush.sh), a rusty shell\0reubeno/brush\0",
     "fish_indent": b"__fish_print_help\0",
+    "shcomp": b"@(#)$Id: sh (AT&T Research) 93u+m/1.0.4 2022-10-22 $\0/etc/ksh.kshrc\0"
+    b"refusing to read script from terminal\0",
     "getopts-docs": b"usage: getopts optstring var\0Illegal option -\0",
 }
 

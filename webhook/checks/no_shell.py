@@ -13,8 +13,9 @@ What it flags
     toybox, … in any folder), by a symbolic or hard link to one, or by its content: a busybox
     that was renamed is found all the same. Links are listed with the file they lead to.
     Known by content, whatever the name: busybox, toybox, bash, zsh, mksh and the other ksh, posh,
-    yash, tcsh, csh, fish, rc, sash, elvish, nushell, brush, gosh (of mvdan.cc/sh and u-root),
-    dash and its kin. By name only: PowerShell, xonsh, osh, murex, es, hush where it is no busybox.
+    yash, tcsh, csh, fish, rc (Byron's and Plan 9's), sash, elvish, nushell, brush, gosh (of
+    mvdan.cc/sh and u-root), dash and its kin. By name only: PowerShell, xonsh, osh, murex, es,
+    hush where it is no busybox.
     A program that UPX packed is flagged, too, as packed: it may be a shell, and nobody can see
     (docs/adr/010-packed-programs.md). The other checks do not repeat it.
     Nor does a shell need an x bit where the image has a dynamic loader with one:

@@ -50,8 +50,9 @@ SIGNATURES = (
     ),
     Signature(
         "ksh",
-        (rb"\$Id: (?:sh|jobs) \(AT&T Research\)", rb"/etc/ksh\.kshrc"),
-        "src/cmd/ksh93/data; Debian ksh93u+m 1.0.4",
+        (rb"\$Id: (?:sh|jobs) \(AT&T Research\)", rb"/etc/ksh\.kshrc", rb"hist -s"),
+        "src/cmd/ksh93/data (the last in aliases.c); Debian ksh93u+m 1.0.4. Its shcomp, which "
+        "compiles scripts and runs none, has all but the last",
     ),
     Signature("posh", (rb"POSH_VERSION", rb"posh_builtin_"), "Debian posh 0.14"),
     Signature("yash", (rb"\$YASH_LOADPATH", rb"\$YASH_AFTER_CD"), "Debian yash 2.52"),
@@ -67,6 +68,11 @@ SIGNATURES = (
         "Debian fish 3.6; fish_indent and fish_key_reader hold the first only",
     ),
     Signature("rc", (rb"@\(#\)rc [0-9]+\.[0-9]", rb"/\.rcrc"), "Debian rc 1.7.4 (Byron's)"),
+    Signature(
+        "rc",
+        (rb"`if not' does not follow", rb"turfredir null!", rb"Usage: whatis name"),
+        "src/cmd/rc of Plan 9 from User Space; Debian 9base 6, stripped",
+    ),
     Signature(
         "sash", (rb"Stand-alone shell \(version", rb"leave sash|Exit from sash"), "Debian sash 3.8"
     ),

@@ -27,15 +27,18 @@ LOG_LINKS = Path("/var/log/containers")
 TABLES = ("nat", "filter", "mangle")
 
 
-def marked() -> dict[int, str]:
-    """Process id → folder, of everything started for a cluster with nodes, whoever started it."""
+def marked(mark: str = MARK) -> dict[int, str]:
+    """Process id → folder, of everything started for a cluster with nodes, whoever started it.
+
+    Or for something else that has a ``mark`` of its own.
+    """
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "environ").read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended
-        mark = next((one for one in words if one.startswith(f"{MARK}=".encode())), None)
+        mark = next((one for one in words if one.startswith(f"{mark}=".encode())), None)
         if mark is not None:
             found[int(place.name)] = os.fsdecode(mark).partition("=")[2]
     return found
@@ -55,18 +58,12 @@ def _command(pid: int) -> bytes:
 
 def clear(folder: Path | None = None) -> None:
     """End and remove all that is left, of ``folder``'s cluster and of any that crashed before."""
-    folders = {Path(one) for one in marked().values()} | ({folder} if folder else set())
-    _end(marked)
-    _end(_contained)
-    for place in folders:
-        _unmount(place)
+    folders = end(MARK, BRIDGE, folder)
     for bridge in _bridges():
         for port in list((bridge / "brif").iterdir()):
             # One whose namespace has just ended is going of itself.
             subprocess.run(["ip", "link", "delete", port.name], capture_output=True, check=False)
         _run("ip", "link", "delete", bridge.name)
-    for group in sorted(_cgroups(), key=lambda path: -len(path.parts)):
-        group.rmdir()
     for program in ("iptables", "ip6tables"):
         for table in TABLES:
             _clear_rules(program, table)
@@ -75,6 +72,21 @@ def clear(folder: Path | None = None) -> None:
     for place in folders:
         _unlink_logs(place)
         shutil.rmtree(place / "nodes", ignore_errors=True)  # images, unpacked
+
+
+def end(mark: str, group: str, folder: Path | None = None) -> set[Path]:
+    """End what is marked so and what runs in cgroups that are called so, and remove their mounts.
+
+    Returns the folders that it belonged to, ``folder`` among them.
+    """
+    folders = {Path(one) for one in marked(mark).values()} | ({folder} if folder else set())
+    _end(lambda: marked(mark))
+    _end(lambda: _contained(group))
+    for place in folders:
+        _unmount(place)
+    for one in sorted(_cgroups(group), key=lambda path: -len(path.parts)):
+        one.rmdir()
+    return folders
 
 
 def _end(running) -> None:
@@ -94,10 +106,10 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _contained() -> set[int]:
-    """Every process in the nodes' cgroups."""
+def _contained(name: str) -> set[int]:
+    """Every process in cgroups that are called so."""
     found: set[int] = set()
-    for group in _cgroups():
+    for group in _cgroups(name):
         try:
             found |= {int(word) for word in (group / "cgroup.procs").read_text().split()}
         except OSError:
@@ -105,9 +117,9 @@ def _contained() -> set[int]:
     return found
 
 
-def _cgroups() -> list[Path]:
-    """The nodes' cgroups and all below, in every hierarchy (v1) or the one (v2)."""
-    tops = {top.resolve() for pattern in ("", "*/") for top in CGROUPS.glob(f"{pattern}{BRIDGE}*")}
+def _cgroups(name: str) -> list[Path]:
+    """The cgroups called so and all below, in every hierarchy (v1) or the one (v2)."""
+    tops = {top.resolve() for pattern in ("", "*/") for top in CGROUPS.glob(f"{pattern}{name}*")}
     return [group for top in tops for group in (top, *_folders(top))]
 
 

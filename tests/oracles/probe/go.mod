@@ -1,0 +1,3 @@
+module slimgate.dev/tests/oracles/probe
+
+go 1.26.0
