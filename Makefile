@@ -4,12 +4,13 @@
 PYTHON ?= python3
 TRUTH  ?= 20000
 FUZZ   ?= 600
+SOAK   ?= 1800
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test test-cluster story truth corpus fuzz check bench fmt docs lock pin clean
+.PHONY: help demo demo-cluster test test-cluster story truth corpus fuzz soak check bench fmt docs lock pin clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ fuzz: $(STAMP) ## give the parsers made-up bytes, FUZZ=600 seconds of CPU each (
 		$(BIN)/python -m tests.fuzz.run "$$target" --seconds $(FUZZ) 2>.fuzz/log \
 			|| { cat .fuzz/log; exit 1; }; \
 	done
+
+soak: $(STAMP) ## fifty reviews a second for SOAK=1800 seconds while everything fails that can
+	@$(BIN)/python -m tests.soak.soak --seconds $(SOAK)
 
 check: $(STAMP) ## lint, formatting, types, layering
 	$(BIN)/ruff check

@@ -26,6 +26,7 @@ from webhook.errors import UsageError
 from webhook.limits import MIB
 from webhook.server.probes import MAX_CONNECTIONS
 from webhook.server.serve import Serving, serve
+from webhook.server.worker import CONNECTIONS
 
 JSON = {"Content-Type": "application/json"}
 
@@ -136,6 +137,65 @@ def test_as_many_stalled_clients_as_threads_do_not_stop_the_next(server):
         begun = time.monotonic()
         assert once(server)[1]["allowed"]
         assert time.monotonic() - begun < 8
+
+
+def _long_body(raw):
+    tls = _half_header(raw)
+    tls.sendall(b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{")
+    return tls
+
+
+def _two_and_a_half(raw):
+    tls = _half_header(raw)
+    tls.sendall(b"Content-Length: 0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /heal")
+    return tls
+
+
+@pytest.mark.parametrize(
+    "stalled", [_silent, _half_hello, _half_header, _half_body, _long_body, _two_and_a_half]
+)
+def test_many_times_as_many_stalled_clients_as_threads_stop_nobody(server, stalled):
+    """A thread gets a request when it is whole."""
+    with ExitStack() as kept:
+        for _ in range(100):
+            raw = kept.enter_context(socket.create_connection((server.host, server.port), 10))
+            kept.enter_context(stalled(raw))
+        for _ in range(20):
+            begun = time.monotonic()
+            assert once(server)[1]["allowed"]
+            assert time.monotonic() - begun < 2
+
+
+def test_large_bodies_that_nobody_wants_stop_nobody(server):
+    """Refused before they are read, or after a moment."""
+    with ExitStack() as kept:
+        for _ in range(40):
+            raw = kept.enter_context(socket.create_connection((server.host, server.port), 10))
+            tls = kept.enter_context(_half_header(raw))
+            tls.sendall(b"Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{")
+        time.sleep(1)
+        begun = time.monotonic()
+        assert once(server)[1]["allowed"]
+        assert time.monotonic() - begun < 2
+
+
+def test_more_connections_than_there_may_be_leave_room_for_the_next(server):
+    """The one that is idle or arriving longest makes room."""
+    with ExitStack() as kept:
+        for _ in range(CONNECTIONS + 50):
+            kept.enter_context(socket.create_connection((server.host, server.port), 10))
+        assert once(server)[1]["allowed"]
+
+
+def test_a_head_that_does_not_end(server):
+    def send(tls):
+        for _ in range(200):
+            tls.sendall(b"X-More: " + b"x" * 1000 + b"\r\n")
+            time.sleep(0.005)
+
+    raw = socket.create_connection((server.host, server.port), 10)
+    with _half_header(raw) as tls, pytest.raises((ssl.SSLError, ConnectionError)):
+        send(tls)
 
 
 def _drip(client, seconds):

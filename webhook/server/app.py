@@ -46,7 +46,7 @@ _MARGIN = 1.0
 takes time too."""
 
 _VALIDATE = "/validate"
-_LARGE, _LARGE_AT_ONCE = MIB, 4
+LARGE, _LARGE_AT_ONCE = MIB, 4
 """Bytes from which a body is large, and how many of those are held at once: memory is bounded
 though there are many threads, and few places to be had for what is honest as well."""
 
@@ -123,7 +123,7 @@ def seconds(duration: str) -> float | None:
 @contextmanager
 def _room(length: int | None, large: threading.BoundedSemaphore) -> Iterator[None]:
     """Room in memory for a body, before it is read; of unknown length, it may be large."""
-    if length is not None and length < _LARGE:
+    if length is not None and length < LARGE:
         yield
         return
     if not large.acquire(blocking=False):

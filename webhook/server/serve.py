@@ -33,6 +33,7 @@ from webhook.server.front import Front
 from webhook.server.log import GunicornLog, json_log
 from webhook.server.probes import serve_probes
 from webhook.server.tls import ReloadingContext
+from webhook.server.worker import CONNECTIONS, PatientWorker
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -131,7 +132,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def load_config(self) -> None:
         settings = {
             "bind": f"fd://{self._listener}",
-            "worker_class": "gthread",
+            "worker_class": PatientWorker,
+            "worker_connections": CONNECTIONS + 1,  # gunicorn would accept none beyond its own
             "workers": 1,
             "threads": self._serving.threads + SPARE,
             "keepalive": KEEP_ALIVE,

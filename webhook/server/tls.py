@@ -1,8 +1,8 @@
 """TLS that a slow client cannot stop and that takes a new certificate without a restart.
 
-Gunicorn's gthread reads each request in one of its threads, with no time limit of its own: as
-many half-open connections as there are threads would stop it for ever. And it builds an
-``SSLContext`` for every connection. Its ``ssl_context`` hook is where both are put right.
+Gunicorn's gthread reads and writes in its threads, with no time limit of its own; what is left of
+that (``webhook.server.worker``) gets one here. And it builds an ``SSLContext`` for every
+connection. Its ``ssl_context`` hook is where both are put right.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 STALL = 5.0
-"""Seconds a handshake, or one read or write, may take."""
+"""Seconds that one read or write may take, in a thread."""
 REQUEST = 10.0
-"""Seconds in which a request must have come whole, so that dripping does not help either."""
+"""Seconds in which a request, with the handshake before the first, must have come whole."""
 
 
 class TimedSSLSocket(ssl.SSLSocket):
@@ -30,19 +30,14 @@ class TimedSSLSocket(ssl.SSLSocket):
             self._until = time.monotonic() + REQUEST
         self.settimeout(STALL if flag else 0.0)
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's signature
-        """The limit holds for the handshake as a whole; the first request follows it."""
-        self._until = time.monotonic() + REQUEST
-        self.settimeout(STALL)
-        super().do_handshake(block)
-
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Read on, as long as the request has time left."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the request did not come in time")
-        if self.gettimeout() != 0.0:
-            self.settimeout(min(STALL, left))
+        limit = self.gettimeout()
+        if limit != 0.0:
+            self.settimeout(left if limit is None else min(limit, left))
         return super().recv(buflen, flags)
 
     def shutdown(self, how: int) -> None:  # noqa: ARG002 - socket's signature
