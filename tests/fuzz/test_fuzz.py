@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +20,8 @@ import pytest
 
 from tests.fuzz import seeds, targets
 
+Run = tuple[subprocess.CompletedProcess[bytes], list[bytes]]
+"""What it printed, and the inputs that failed."""
 ROOT = Path(__file__).parents[2]
 SECONDS = int(os.environ.get("SLIMGATE_FUZZ_SECONDS", "10"))
 LEAST_RUNS = 50
@@ -41,19 +45,33 @@ def test_the_seeds_are_what_the_code_makes() -> None:
     assert there == seeds.made()
 
 
-@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not made for this Python")
-@pytest.mark.skipif(SECONDS == 0, reason="SLIMGATE_FUZZ_SECONDS is 0")
-@pytest.mark.parametrize("name", targets.NAMES)
-def test_some_seconds_of_new_inputs(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[Run]]]:
+    """What came of each target; as many at a time as there are cores."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield {
+            name: pool.submit(_fuzz, name, tmp_path_factory.mktemp(name)) for name in targets.NAMES
+        }
+
+
+def _fuzz(name: str, folder: Path) -> Run:
     run = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.run", name, "--seconds", str(SECONDS)],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         timeout=SECONDS + 120,
         check=False,
     )
-    failed = [path.read_bytes() for path in (tmp_path / ".fuzz" / "failed" / name).iterdir()]
+    failed = [path.read_bytes() for path in (folder / ".fuzz" / "failed" / name).iterdir()]
+    return run, failed
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not made for this Python")
+@pytest.mark.skipif(SECONDS == 0, reason="SLIMGATE_FUZZ_SECONDS is 0")
+@pytest.mark.parametrize("name", targets.NAMES)
+def test_some_seconds_of_new_inputs(name: str, fuzzed: Mapping[str, Future[Run]]) -> None:
+    run, failed = fuzzed[name].result()
 
     assert (run.returncode, failed) == (0, []), run.stderr.decode(errors="replace")[-4000:]
     figures = json.loads(run.stdout.splitlines()[-1])
