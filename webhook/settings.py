@@ -10,7 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from webhook.limits import Limits
+from webhook.limits import MIB, Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteSettings:
+    """Facts are kept in a file."""
+
+    file: Path
+    size: int = 256 * MIB
+    """Bytes that it may have; beside it are its log, and the last one that was damaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValkeySettings:
+    """Facts are kept by a server that replicas share."""
+
+    host: str
+    port: int
+    key: bytes = field(repr=False)
+    """By which entries are known for ours."""
+    tls: bool = False
+    ca_file: Path | None = None
+    """PEM of the server's authority; None: the system's."""
+    username: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +73,8 @@ class Settings:
     """Reviews that may wait for images at the same time; None: any number."""
     tag_seconds: float = 600.0
     """How long a tag is believed to lead where it led."""
+    store: SQLiteSettings | ValkeySettings | None = None
+    """Where facts are kept besides the process's memory."""
     quiet: bool = False
     """No progress and no notes on standard error."""
     verbose: bool = False

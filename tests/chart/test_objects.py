@@ -31,6 +31,16 @@ EVERYTHING = {
         "credentialProviders": {"config": "kind: X", "hostFolder": "/opt/providers"},
     },
     "bases": {"mine": '{"bases": []}'},
+    "store": {
+        "type": "valkey",
+        "valkey": {
+            "address": "v:6379",
+            "secretName": "s",
+            "username": "u",
+            "tls": True,
+            "caConfigMap": "c",
+        },
+    },
     "priorityQuota": True,
     "networkPolicy": {
         "enabled": True,
@@ -155,6 +165,24 @@ def test_what_the_containers_share_is_in_memory(rendered):
         one = containers(objects)[name]
         assert {"name": "state", "mountPath": "/run/slimgate"} in one["volumeMounts"]
         assert "--state=/run/slimgate" in one["args"]
+
+
+def test_only_who_answers_has_the_store(rendered):
+    """The seal, the password and the file: who opens strangers' layers could else forge facts."""
+    for more in ({}, EVERYTHING):
+        mounted = {
+            name: {mount["name"] for mount in one["volumeMounts"]}
+            for name, one in containers(rendered(**more)).items()
+        }
+        for name in ("controller", "reader"):
+            assert not [one for one in mounted[name] if one.startswith("store")]
+        assert [one for one in mounted["slimgate"] if one.startswith("store")]
+
+
+def test_the_volume_of_the_file_has_room_for_all_that_may_be_in_it(rendered):
+    (volume,) = (one for one in pod(rendered())["volumes"] if one["name"] == "store")
+    assert volume["emptyDir"] == {"sizeLimit": "1024Mi"}
+    assert "--store-size=256Mi" in containers(rendered())["slimgate"]["args"]
 
 
 def test_probes_are_of_each_container_on_its_own_port(rendered):

@@ -100,6 +100,7 @@ PROVIDERS = {"registries": {"credentialProviders": {"config": "kind: X", "hostFo
 NETWORK = {"networkPolicy": {"enabled": True}}
 SERVICE_MONITOR = {"monitoring": {"serviceMonitor": {"enabled": True}}}
 RULE = {"monitoring": {"prometheusRule": {"enabled": True}}}
+VALKEY = {"store": {"type": "valkey", "valkey": {"address": "v:6379", "secretName": "seal"}}}
 CLIENT = {"certificates": {"client": {"caConfigMap": "api"}}}
 NAMED = {"pullSecrets": {"read": "namespaces", "namespaces": ["shop"]}}
 DIGEST = "sha256:" + "1" * 64
@@ -165,6 +166,17 @@ CHANGES = [
     ("guards.labels", ["stage"], "stage", {}),
     ("guards.policies", False, "", {}),
     ("guards.webhook", False, "", {}),
+    ("store.type", "memory", "- --store=memory", {}),
+    ("store.sqlite.size", "3Gi", "emptyDir: {sizeLimit: 12Gi}", {}),
+    ("store.valkey.address", "v.cache:1", "- --store-server=v.cache:1", VALKEY),
+    ("store.valkey.secretName", "mine", 'secretName: "mine"', VALKEY),
+    ("store.valkey.password", False, "", VALKEY),
+    ("store.valkey.username", "gate", "- --store-username=gate", VALKEY),
+    ("store.valkey.tls", True, "- --store-tls", VALKEY),
+    (
+        *("store.valkey.caConfigMap", "ca", "- --store-ca-file="),
+        merged(VALKEY, {"store": {"valkey": {"tls": True}}}),
+    ),
     ("reading.jobs", 2, "- --jobs=2", {}),
     ("reading.memory", "1Gi", "- --memory=1Gi", {}),
     ("resources.slimgate", {"requests": {"cpu": "3"}}, 'cpu: "3"', {}),
@@ -273,6 +285,10 @@ BAD = [
     ("/shutdown/lameDuckSeconds", {"shutdown": {"lameDuckSeconds": -1}}),
     ("/shutdown/drainSeconds", {"shutdown": {"drainSeconds": "30s"}}),
     ("/guards/labels/0", {"guards": {"labels": ["a b"]}}),
+    ("/store/type", {"store": {"type": "redis"}}),
+    ("/store/sqlite/size", {"store": {"sqlite": {"size": "256M"}}}),
+    ("/store/valkey/address", {"store": {"valkey": {"address": "valkey"}}}),
+    ("/store/valkey/tls", {"store": {"valkey": {"tls": "yes"}}}),
     ("/reading/jobs", {"reading": {"jobs": 0}}),
     ("/reading/memory", {"reading": {"memory": "512M"}}),
     ("/resources", {"resources": {"limits": {"memory": "1Gi"}}}),
@@ -308,6 +324,9 @@ TOGETHER = [
     ("pullSecrets.namespaces", {"pullSecrets": {"read": "namespaces"}}),
     ("say pullSecrets.read=namespaces", {"pullSecrets": {"namespaces": ["shop"]}}),
     ("both or neither", {"registries": {"credentialProviders": {"config": "kind: X"}}}),
+    ("store.valkey.address", {"store": {"type": "valkey"}}),
+    ("store.valkey.secretName", {"store": {"type": "valkey"}}),
+    ("store.valkey.caConfigMap", merged(VALKEY, {"store": {"valkey": {"caConfigMap": "ca"}}})),
     ("webhook.probeNamespace", {"webhook": {"excludedNamespaces": ["default"]}}),
     ("webhook.probeNamespace", {"webhook": {"probeNamespace": "gate"}}),
     ("policies.extra.a: not one ImagePolicy", {"policies": {"extra": {"a": "kind: Pod"}}}),

@@ -16,6 +16,10 @@ from tests.support.valkey import kill, server
 from webhook.limits import MIB, Deadline
 from webhook.store import valkey as module
 
+MAY = ("+getrange", "+expire", "+set", "+get", "+del", "+incrby", "+pexpire", "+eval", "+multi",
+       "+exec")  # fmt: skip
+"""As docs/operations.md has it."""
+
 
 @pytest.fixture
 def started(tmp_path):
@@ -183,13 +187,18 @@ def test_the_password_has_to_be_right(started, spoken_to):
 
 
 def test_a_user_of_its_own(started, spoken_to, watch):
-    _, port = started("--user", "slimgate", "on", ">secret", "~slimgate:*", "+@all")
+    _, port = started("--user", "slimgate", "on", ">secret", "~slimgate:*", *MAY)
     shelf = spoken_to(port, username="slimgate", password="secret")
+    assert shelf.claim("claims/1", "me", 5)
+    shelf.renew("claims/1", "me", 5)
+    shelf.release("claims/1", "me")
+    assert not watch.details
     with tiered(shelf, watch).turn("a", "me", soon()) as keep:
         keep(1)
     store = tiered(shelf, watch)
     assert store.recall("a") == 1
     store.forget("a")
+    assert not watch.details
     assert store.recall("a") is None
     assert not watch.troubles
 

@@ -73,6 +73,24 @@ class LimitType(click.ParamType[tuple[str, int]]):
         return name, count
 
 
+class Size(click.ParamType[int]):
+    """``256Mi``, ``1Gi``: bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes, more than none."""
+        if isinstance(value, int):
+            return value
+        try:
+            count = int(Quantity.parse(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if count < 1:
+            self.fail("must be more than none", param, ctx)
+        return count
+
+
 class PlatformType(click.ParamType[Platform]):
     """``linux/arm64/v8``."""
 

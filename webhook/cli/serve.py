@@ -17,6 +17,7 @@ from flask import Flask
 from webhook import __version__
 from webhook.certs.issue import read_certificates
 from webhook.cli.options import FILE, Duration, option, reads_images
+from webhook.cli.store import keeps_facts
 from webhook.cluster.keeper import Kept
 from webhook.errors import StateUnknown, UsageError
 from webhook.judge.load import BUILTIN
@@ -24,9 +25,9 @@ from webhook.limits import Deadline
 from webhook.metrics import Expiry, Metrics
 from webhook.review.answer import answer
 from webhook.server.app import Ready, create_app
-from webhook.server.log import LogAndCount, json_log
+from webhook.server.log import LogAndCount, ShelfLog, json_log
 from webhook.server.serve import THREADS, Serving, serve
-from webhook.settings import Settings
+from webhook.settings import Settings, SQLiteSettings, ValkeySettings
 from webhook.wiring import (
     InCluster,
     InFiles,
@@ -37,6 +38,7 @@ from webhook.wiring import (
     read_apart,
     read_namespaces,
     read_policies,
+    shelved,
     today,
 )
 
@@ -130,6 +132,7 @@ _TAG_SECONDS = 30.0
     help="Never dial this network: the cluster's pods and services. Repeatable.",
 )
 @option("--allow-loopback", is_flag=True, help="Dial registries on loopback addresses.")
+@keeps_facts
 @reads_images
 def command(
     *,
@@ -151,6 +154,7 @@ def command(
     allow_addresses: tuple[str, ...],
     deny_addresses: tuple[str, ...],
     allow_loopback: bool,
+    store: SQLiteSettings | ValkeySettings | None,
     settings: Settings,
 ) -> None:
     """Answer AdmissionReviews over HTTPS: POST /validate, /healthz, /readyz, /metrics.
@@ -176,6 +180,7 @@ def command(
         deny_addresses=deny_addresses,
         waiters=THREADS // 2,
         tag_seconds=_TAG_SECONDS,
+        store=store,
     )
     knowledge = _knowledge(policies, namespaces, state, max_stale)
     known_bases(settings.bases)  # what is wrong with the settings ends the start, not a worker
@@ -224,8 +229,13 @@ def _application(
 ) -> Flask:
     """Made in the process that answers: threads do not survive a fork."""
     pods = knowledge.credentials if isinstance(knowledge, InCluster) else None
-    wired = build(settings, pods=pods, reader=read_apart(settings, reader))
     log, metrics = json_log(sys.stderr), Metrics(__version__)
+    wired = build(
+        settings,
+        pods=pods,
+        reader=read_apart(settings, reader),
+        shelved=shelved(settings.store, ShelfLog(log, metrics, time.monotonic)),
+    )
     metrics.exceptions(partial(_expiries, knowledge), today)
     if cert is not None:
         metrics.certificate(partial(_ends, cert))

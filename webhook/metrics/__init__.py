@@ -73,6 +73,35 @@ class _Ends(Collector):
         yield found
 
 
+class StoreMetrics:
+    """Of where facts are kept besides memory."""
+
+    def __init__(self, registry: CollectorRegistry, troubles: Iterable[str]) -> None:
+        self._lookups = Counter(
+            "slimgate_store_lookups",
+            "Facts that were not in memory: found in the store (hit), found out anew (miss), or "
+            "there but not as we had put them (broken).",
+            ("facts", "outcome"),
+            registry=registry,
+        )
+        self._troubles = Counter(
+            "slimgate_store_troubles",
+            "What the store could not do; reviews go on without it.",
+            ("trouble",),
+            registry=registry,
+        )
+        for trouble in troubles:  # there from the start, for rate() and absent()
+            self._troubles.labels(trouble)
+
+    def looked(self, facts: str, outcome: str) -> None:
+        """Facts of a kind (images, layers, files) were looked for."""
+        self._lookups.labels(facts, outcome).inc()
+
+    def trouble(self, trouble: str) -> None:
+        """Something went wrong."""
+        self._troubles.labels(trouble).inc()
+
+
 class Metrics:
     """The counters of one process, in a registry of their own.
 
@@ -153,6 +182,10 @@ class Metrics:
             "Since the API server was last heard of: how old what pods are judged by may be.",
             registry=self._registry,
         ).set_function(seconds)
+
+    def store(self, troubles: Iterable[str]) -> StoreMetrics:
+        """Count what is looked for where facts are kept, and what goes wrong there."""
+        return StoreMetrics(self._registry, troubles)
 
     def exposition(self) -> bytes:
         """All of it in the text format (``CONTENT_TYPE``)."""

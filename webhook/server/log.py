@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
@@ -12,6 +13,10 @@ from gunicorn import glogging
 from webhook.errors import ReviewError, StateUnknown
 from webhook.metrics import Metrics
 from webhook.review.answer import Reviewed
+from webhook.store.shelf import TROUBLES, Outcome, Trouble
+
+_TOLD_EVERY = 60.0
+"""Seconds between lines about one and the same trouble."""
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -79,6 +84,28 @@ class LogAndCount:
             findings=sum(len(j.findings) for j in decision.judgements) if decision else 0,
             ms=round(review.seconds * 1000, 1),
         )
+
+
+class ShelfLog:
+    """The ``Watch`` of the server: every trouble is counted, and of a kind one a minute told."""
+
+    def __init__(self, log: Log, metrics: Metrics, clock: Callable[[], float]) -> None:
+        """``clock`` is in seconds, monotonic."""
+        self._log, self._clock = log, clock
+        self._store = metrics.store(TROUBLES)
+        self._told: dict[Trouble, float] = {}
+
+    def looked(self, kind: str, outcome: Outcome) -> None:
+        """Count it."""
+        self._store.looked(kind, outcome)
+
+    def trouble(self, trouble: Trouble, detail: str) -> None:
+        """Count it, and write a line where the last one was long ago."""
+        self._store.trouble(trouble)
+        now = self._clock()
+        if now - self._told.get(trouble, -_TOLD_EVERY) >= _TOLD_EVERY:
+            self._told[trouble] = now
+            self._log.warning("store", trouble=trouble, detail=detail)
 
 
 class GunicornLog(glogging.Logger):  # type: ignore[misc] # gunicorn has no types

@@ -11,6 +11,7 @@ from webhook.wiring.documents import (
     read_policies,
 )
 from webhook.wiring.knowledge import InCluster, InFiles, Knowledge
+from webhook.wiring.shelves import shelved
 from webhook.wiring.sources import Sources
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "read_namespaces",
     "read_objects",
     "read_policies",
+    "shelved",
     "today",
 ]

@@ -88,7 +88,7 @@ def caches(
         behind = partial(shelved.behind, edition=edition((limits, *bases)))
         opened = behind(opened, "images", Codec(tuple[ImageFacts, ...]))
         codec: Packing[Any] = Verbatim() if packed else Codec[Layer](Layer)
-        layers = behind(layers, "packed" if packed else "layers", codec)
+        layers = behind(layers, "layers", codec)
         files = behind(files, "files", Codec(Files))
     return Caches(
         tags=images(seconds=tag_seconds),

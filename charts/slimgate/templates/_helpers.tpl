@@ -60,6 +60,17 @@ labels: {{- include "slimgate.labels" . | nindent 2 }}
 {{- if ne (empty .registries.credentialProviders.config) (empty .registries.credentialProviders.hostFolder) }}
 {{- $wrong = append $wrong "registries.credentialProviders: config and hostFolder, both or neither" }}
 {{- end }}
+{{- if eq .store.type "valkey" }}
+{{- if not .store.valkey.address }}
+{{- $wrong = append $wrong "store.valkey.address: host:port of the server that replicas share" }}
+{{- end }}
+{{- if not .store.valkey.secretName }}
+{{- $wrong = append $wrong "store.valkey.secretName: the Secret with the key that entries are sealed by (the chart's README has a recipe)" }}
+{{- end }}
+{{- end }}
+{{- if and .store.valkey.caConfigMap (not .store.valkey.tls) }}
+{{- $wrong = append $wrong "store.valkey.caConfigMap: says nothing without store.valkey.tls=true" }}
+{{- end }}
 {{- if has .webhook.probeNamespace $excluded }}
 {{- $wrong = append $wrong (printf "webhook.probeNamespace: %s is never sent to slimgate, so nothing could be proved there" .webhook.probeNamespace) }}
 {{- end }}
