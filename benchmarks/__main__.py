@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from benchmarks import golang, readers, samples
+from benchmarks.admission import admission
 from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
 from benchmarks.samples import Sample
 from benchmarks.warm import warm
@@ -127,7 +128,9 @@ def _go(layer: Sample) -> dict[str, Run]:
     return {f"Go, {library}": golang.reader(library, layer) for library in libraries}
 
 
-FIGURES = {each.__name__: each for each in (cold, second, layers, apart, tiny, memory, warm)}
+FIGURES = {
+    each.__name__: each for each in (cold, second, layers, apart, tiny, memory, warm, admission)
+}
 
 
 def main() -> None:

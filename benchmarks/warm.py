@@ -186,10 +186,11 @@ def _load(server: Server, connections: int, seconds: int) -> Load:
     count, rate = re.search(r"([0-9]+) requests in", said), re.search(r"Requests/sec: +(\S+)", said)
     if count is None or rate is None or re.search("not allowed|Non-2xx|Socket errors", said):
         raise AssertionError(said)
-    return Load(float(rate[1]), _latency(said, 50), _latency(said, 99), cpu / int(count[1]))
+    return Load(float(rate[1]), latency(said, 50), latency(said, 99), cpu / int(count[1]))
 
 
-def _latency(said: str, percent: int) -> float:
+def latency(said: str, percent: int) -> float:
+    """Milliseconds, by what wrk prints."""
     found = re.search(rf"^ +{percent}% +([0-9.]+)(us|ms|s) *$", said, re.MULTILINE)
     assert found is not None
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1_000.0}[found[2]]

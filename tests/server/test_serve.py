@@ -26,6 +26,7 @@ from webhook.errors import UsageError
 from webhook.limits import MIB
 from webhook.server.probes import MAX_CONNECTIONS
 from webhook.server.serve import Serving, serve
+from webhook.server.tls import REQUEST
 from webhook.server.worker import CONNECTIONS
 
 JSON = {"Content-Type": "application/json"}
@@ -104,6 +105,15 @@ def test_the_second_port_has_probes_and_metrics_only(server):
         urllib.request.urlopen(f"{server.metrics}/validate", data=b"{}", timeout=10)
     assert refused.value.code == 405
     refused.value.close()
+
+
+def test_a_connection_that_was_idle_for_longer_than_a_request_may_take(server):
+    with closing(connect(server, timeout=30)) as connection:
+        assert ask(connection)[1]["allowed"]
+        kept = connection.sock
+        time.sleep(REQUEST + 1)
+        assert ask(connection)[1]["allowed"]
+        assert connection.sock is kept
 
 
 def _silent(raw):

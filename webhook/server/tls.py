@@ -31,12 +31,12 @@ class TimedSSLSocket(ssl.SSLSocket):
         self.settimeout(STALL if flag else 0.0)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Read on, as long as the request has time left."""
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the request did not come in time")
+        """Read on, as long as the request has time left; where nothing is waited for, at once."""
         limit = self.gettimeout()
         if limit != 0.0:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the request did not come in time")
             self.settimeout(left if limit is None else min(limit, left))
         return super().recv(buflen, flags)
 

@@ -1,0 +1,150 @@
+"""Pods created through a real API server, with the webhook and without, by turns in one run.
+
+Server-side dry runs, the image known: what admission adds to what creating a pod takes anyway. The
+API server, etcd, slimgate and the clients share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.warm import latency
+from tests.cluster import build
+from tests.cluster.support.apiserver import TOKEN, Cluster, cluster
+from tests.cluster.support.objects import pod
+from tests.cluster.support.processes import eventually
+from tests.cluster.support.slimgate import (
+    LABEL,
+    policy_name,
+    registration,
+    slimgate,
+    write_policies,
+)
+from tests.support.registry import Registry
+from tests.support.samples import SAMPLES
+
+CLIENTS: Final = (1, 10, 50, 200)
+ROUNDS: Final = 3
+SECONDS: Final = 8
+_GATED, _PLAIN = "prod", "plain"
+
+
+@dataclass(frozen=True)
+class Created:
+    """What wrk saw."""
+
+    rate: float
+    """Pods a second."""
+    p50: float
+    """Milliseconds."""
+    p99: float
+
+
+def admission() -> None:
+    """Rates and times by the number of clients, in a namespace that is judged and in another."""
+    if shutil.which("wrk") is None:
+        print("\nadmission: skipped, there is no wrk (Debian: apt-get install wrk)")
+        return
+    wanted = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
+    try:
+        programs = {name: build.provide(program, print) for name, program in wanted.items()}
+    except build.Missing as missing:
+        print(f"\nadmission: skipped, {missing}")
+        return
+    with tempfile.TemporaryDirectory() as work, _both(Path(work), programs) as (api, image):
+        load = _loader(Path(work), api, image)
+        load(_GATED, 1, 1)  # the image is read
+        print("\npods created by server-side dry runs through a real API server")
+        print(
+            "clients      without: /s   p50   p99 ms     with: /s   p50   p99 ms    added p50   p99"
+        )
+        for clients in CLIENTS:
+            _show(clients, [
+                (load(_PLAIN, clients, SECONDS), load(_GATED, clients, SECONDS))
+                for _ in range(ROUNDS)
+            ])  # fmt: skip
+
+
+def _show(clients: int, rounds: list[tuple[Created, Created]]) -> None:
+    def middle(figure: Callable[[Created, Created], float]) -> float:
+        return statistics.median(figure(*each) for each in rounds)
+
+    print(
+        f"{clients:7}"
+        f"{middle(lambda a, _: a.rate):16,.0f}{middle(lambda a, _: a.p50):7.1f}"
+        f"{middle(lambda a, _: a.p99):7.1f}"
+        f"{middle(lambda _, b: b.rate):15,.0f}{middle(lambda _, b: b.p50):7.1f}"
+        f"{middle(lambda _, b: b.p99):7.1f}"
+        f"{middle(lambda a, b: b.p50 - a.p50):14.1f}{middle(lambda a, b: b.p99 - a.p99):7.1f}"
+    )
+
+
+@contextmanager
+def _both(folder: Path, programs: Mapping[str, Path]) -> Iterator[tuple[Cluster, str]]:
+    """An API server that asks slimgate about one of two namespaces; an image that it lets in."""
+    (folder / "api").mkdir()
+    allowed = next(name for name, one in SAMPLES.items() if one.fails is None and not one.pod)
+    spaces: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        for name, labels in ((_GATED, {LABEL: policy_name(_GATED)}), (_PLAIN, {}))
+    ]
+    (folder / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, spaces)))
+    (folder / "auth.json").write_text("{}")
+    with (
+        Registry({"app:1": SAMPLES[allowed].image}) as images,
+        slimgate(
+            folder / "gate",
+            policies=write_policies(folder / "policies"),
+            namespaces=folder / "namespaces.yaml",
+            authfile=folder / "auth.json",
+            plain_http=[images.host],
+        ) as gate,
+        cluster(**programs, folder=folder / "api") as api,
+    ):
+        for space in spaces:
+            api.must("create", "-f", "-", stdin=json.dumps(space))
+            api.must("create", "serviceaccount", "default", "-n", space["metadata"]["name"])
+        hook = registration(
+            "bench.example", gate, namespaces={"operator": "In", "values": [_GATED]}
+        )
+        api.must("create", "-f", "-", stdin=json.dumps(hook))
+        assert eventually(lambda: api.asks("pods.bench.example", _GATED), seconds=30)
+        yield api, f"{images.host}/app:1"
+
+
+def _loader(folder: Path, api: Cluster, image: str) -> Callable[[str, int, int], Created]:
+    body = json.dumps(pod("load-", image))
+    script = folder / "create.lua"
+    script.write_text(
+        f'wrk.method = "POST"\nwrk.body = [==[{body}]==]\n'
+        'wrk.headers["Content-Type"] = "application/json"\n'
+        f'wrk.headers["Authorization"] = "Bearer {TOKEN}"\n'
+        "function response(status, headers, body)\n"
+        '  if status ~= 201 then print("not created: " .. status .. " " .. body) end\n'
+        "end\n"
+    )
+
+    def load(namespace: str, clients: int, seconds: int) -> Created:
+        url = f"{api.url}/api/v1/namespaces/{namespace}/pods?dryRun=All"
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "--timeout", "15s"]
+        done = subprocess.run(  # noqa: S603 - ours
+            [*command, "-s", str(script), url], check=True, capture_output=True, text=True
+        )
+        said = done.stdout
+        if re.search("not created|Non-2xx|Socket errors", said):
+            raise AssertionError(said[:2000])
+        rate = re.search(r"Requests/sec: +(\S+)", said)
+        assert rate is not None
+        return Created(float(rate[1]), latency(said, 50), latency(said, 99))
+
+    return load
