@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -277,6 +278,108 @@ def test_hooks():
             'the livenessProbe runs "curl", which is not in PATH (/usr/bin:/bin)',
         )
     ]
+
+
+LACKING = Executable(
+    kind="elf",
+    machine="amd64",
+    interpreter="/lib64/ld-linux-x86-64.so.2",
+    lacks="libz.so.1",
+    run_path="$ORIGIN/../deps:/opt/lib",
+)
+LOADER = {"/lib64/ld-linux-x86-64.so.2": ELF}
+
+
+def mounted(*paths):
+    return {"document": {"volumeMounts": [{"mountPath": path} for path in paths]}}
+
+
+def test_a_library_is_missing():
+    """What the dynamic loader would say."""
+    answer = found(CHECK, asked({"/app": LACKING, **LOADER}, entrypoint=("/app",)))
+    assert answer == [
+        (
+            "libraryMissing",
+            (
+                'the image\'s entrypoint "/app" needs the library libz.so.1, and no file in the '
+                "image has that name"
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"image_env": (*PATH, "LD_LIBRARY_PATH=/x")}, id="the image's variable"),
+        pytest.param({"env": {"LD_PRELOAD": "/x.so"}}, id="the pod's variable"),
+        pytest.param({"image_env": (*PATH, "NVIDIA_VISIBLE_DEVICES=all")}, id="NVIDIA's runtime"),
+        pytest.param({"document": {"envFrom": [{}]}}, id="variables that nobody knows"),
+        pytest.param(
+            {"document": {"env": [{"name": "LD_AUDIT", "valueFrom": {}}]}}, id="from elsewhere"
+        ),
+        pytest.param(
+            {"document": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}, id="a device plugin"
+        ),
+        pytest.param({"document": {"resources": {"claims": [{"name": "gpu"}]}}}, id="a claim"),
+        pytest.param(mounted("/"), id="a volume over all"),
+        pytest.param(mounted("/usr/lib/x86_64-linux-gnu"), id="over libraries"),
+        pytest.param(mounted("/usr/local/lib/libz.so.1"), id="one library"),
+        pytest.param(mounted("/tmp", "/usr"), id="the second, above libraries"),
+        pytest.param(mounted("/etc"), id="over ld.so.cache"),
+        pytest.param(mounted("/opt/lib/x"), id="below its run path"),
+        pytest.param(mounted("/deps"), id="at its run path, by $ORIGIN"),
+        pytest.param(mounted("/real"), id="where its run path leads"),
+        pytest.param(mounted(*("/m",) * 65), id="more volumes than honest pods have"),
+    ],
+)  # fmt: skip
+def test_libraries_from_elsewhere(more):
+    """A warning that is wrong would be worse than none."""
+    assert found(CHECK, asked(
+        {"/app": LACKING, **LOADER}, links={"/opt/lib": "/real"}, entrypoint=("/app",), **more
+    )) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        mounted("/var/run/secrets/kubernetes.io/serviceaccount", "/tmp", "/data", "/etc/app"),
+        {"document": {"resources": {"limits": {"memory": "1Gi"}, "requests": None}}},
+        {"document": {"resources": "none", "env": "none", "volumeMounts": "none"}},
+        {"env": {"LANG": "C"}, "image_env": (*PATH, "XLD_PRELOAD=1")},
+        {"document": {"envFrom": []}},
+    ],
+)
+def test_what_brings_no_libraries(more):
+    answer = found(CHECK, asked({"/app": LACKING, **LOADER}, entrypoint=("/app",), **more))
+    assert [reason for reason, _ in answer] == ["libraryMissing"]
+
+
+def test_a_run_path_that_only_loaders_understand():
+    """``$LIB`` may be anything; it matters only where there is a volume."""
+    program = replace(LACKING, run_path="/opt/$LIB")
+    asked_for = {"/app": program, **LOADER}
+    assert found(CHECK, asked(asked_for, entrypoint=("/app",), **mounted("/data"))) == []
+    assert len(found(CHECK, asked(asked_for, entrypoint=("/app",)))) == 1
+
+
+def test_the_interpreter_of_a_script_lacks_a_library():
+    """As well as a program that env starts, unless env tells its loader more."""
+    there = {"/bin/node": LACKING, **LOADER, "/usr/bin/env": ELF}
+    for line, expected in {
+        ("/bin/node", None): ["libraryMissing"],
+        ("/usr/bin/env", "node"): ["libraryMissing"],
+        ("/usr/bin/env", "-S X=1 node"): ["libraryMissing"],
+        ("/usr/bin/env", "-S LD_LIBRARY_PATH=/x node"): [],
+        ("/usr/bin/env", "-S PATH=/x node"): [],
+    }.items():
+        answer = found(CHECK, asked({"/app": script(*line), **there}, entrypoint=("/app",)))
+        assert [reason for reason, _ in answer] == expected, line
+
+
+def test_a_loader_that_is_missing_comes_first():
+    answer = found(CHECK, asked({"/app": LACKING}, entrypoint=("/app",)))
+    assert [reason for reason, _ in answer] == ["interpreterMissing"]
 
 
 def test_needs_the_layers():

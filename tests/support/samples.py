@@ -97,6 +97,38 @@ def dynamic(payload: bytes = b"") -> bytes:
     return header + segment + loader + payload
 
 
+def linked(
+    *needed: str, loader: str = "/lib64/ld-linux-x86-64.so.2", run_path: str | None = None
+) -> bytes:
+    """A program that needs these libraries, and holds nothing to run."""
+    words = [b"", *(name.encode() for name in needed)]
+    words += [] if run_path is None else [run_path.encode()]
+    places = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
+    tags = [(1, at) for at in places[1 : len(needed) + 1]]  # DT_NEEDED
+    tags += [] if run_path is None else [(29, places[-1])]  # DT_RUNPATH
+    strings = b"".join(word + b"\0" for word in words)
+    named = loader.encode() + b"\0"
+    start = EHDR + 3 * PHDR
+    interpreter, text = start, start + len(named)
+    table = text + len(strings)
+    tags += [(5, ADDRESS + text), (10, len(strings)), (0, 0)]  # DT_STRTAB, DT_STRSZ, DT_NULL
+    size = table + 16 * len(tags)
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\x02\x01\x01",
+        *(2, 62, 1),
+        *(ADDRESS + start, EHDR, 0, 0),
+        *(EHDR, PHDR, 3, 0, 0, 0),
+    )
+    places = ((3, interpreter, len(named)), (1, 0, size), (2, table, size - table))
+    segments = b"".join(
+        struct.pack("<IIQQQQQQ", kind, 4, at, ADDRESS + at, ADDRESS + at, long, long, 1)
+        for kind, at, long in places
+    )
+    section = b"".join(struct.pack("<QQ", *tag) for tag in tags)
+    return header + segments + named + strings + section
+
+
 def program(path: str, payload: bytes = b"") -> forge.Entry:
     """An executable that starts."""
     return forge.file(path, elf(payload), mode=0o755)

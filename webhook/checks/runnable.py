@@ -13,11 +13,16 @@ What it flags
     runtime does, through symbolic links, from the working directory); an image for another
     architecture than the pod can land on or, where the pod does not say, than any node of the
     cluster has; a binary for another one than the image's; a missing ELF interpreter (the dynamic
-    loader) or #! interpreter, also behind /usr/bin/env; and exec probes and lifecycle hooks whose
-    command is missing.
+    loader) or #! interpreter, also behind /usr/bin/env; a shared library that the binary needs
+    (DT_NEEDED) and of whose name no file is anywhere in the image; and exec probes and lifecycle
+    hooks whose command is missing.
     Not flagged: what cannot be known from the image, as commands below a volume mount, commands
     with a $(VARIABLE) whose value comes from elsewhere, and anything on Windows. Nor is anything
     looked up where PATH, the working directory or a command is longer than honest ones are.
+    Of libraries nothing is said, either, where something else may bring them: LD_LIBRARY_PATH and
+    its like or NVIDIA_VISIBLE_DEVICES, envFrom, a device plugin, NVIDIA's runtime, a volume over
+    the folders they are in, ld.so.preload; where one is there, but in a folder that is not
+    searched, of another version or for another machine; and of those that libraries need.
 
 Remedy
     Name the program itself instead of a shell line, build statically or for the base's libc,
@@ -32,6 +37,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from webhook.checks.check import Check, Finding, Options, Subject
 from webhook.image.config import ImageConfig
@@ -43,10 +49,13 @@ NAME = "runnable"
 REMEDIES = {
     "commandMissing": "name a program that the image has; without a shell, name it directly",
     "interpreterMissing": "link it statically, or use a base that has the interpreter it needs",
+    "libraryMissing": "copy it from the build stage, link statically, or use a base that has it",
     "architecture": "build the image for the platform it is published for",
     "notExecutable": "name a binary, or a script whose first line is #! and its interpreter",
 }
 _VARIABLE = re.compile(r"\$\$|\$\(([^)]+)\)")
+_LOADER_VARIABLE = re.compile(r"LD_.*|NVIDIA_VISIBLE_DEVICES")
+"""What tells dynamic loaders of other libraries, or NVIDIA's runtime to mount some."""
 _PROBES = frozenset(("livenessProbe", "readinessProbe", "startupProbe"))
 _LONGEST, _LONGEST_PATH, _MOST_FOLDERS = 1024, 4096, 64
 """Of a path, of ``PATH``, and of the folders in it. An image's config has room for millions, and
@@ -69,6 +78,7 @@ def _inspect(subject: Subject, _options: Options) -> Iterator[Finding]:
         path=path,
         cwd=cwd,
         mounts=_mounts(container),
+        libraries=not _brings_libraries(container, config),
     )
     yield from _command(container, config, root)
     for hook in container.hooks:
@@ -160,13 +170,32 @@ def _path(container: Container, config: ImageConfig) -> str | None:
     """The container's PATH; None where its value comes from elsewhere (``valueFrom``)."""
     if "PATH" in container.env:
         return _expanded(container.env["PATH"], container)
-    named = container.document.get("env")
-    if isinstance(named, list) and any(
-        isinstance(item, dict) and item.get("name") == "PATH" for item in named
-    ):
+    if "PATH" in _named(container):
         return None
     path = config.variable("PATH")
     return DEFAULT_PATH if path is None else path
+
+
+def _brings_libraries(container: Container, config: ImageConfig) -> bool:
+    """Whether loaders may find libraries that are not in the image, volumes apart."""
+    document = container.document
+    variables = chain((line.partition("=")[0] for line in config.env), _named(container))
+    if document.get("envFrom") or any(map(_LOADER_VARIABLE.fullmatch, variables)):
+        return True
+    resources = document.get("resources")
+    asked = resources if isinstance(resources, dict) else {}
+    amounts = (asked.get(key) for key in ("limits", "requests"))
+    devices = chain.from_iterable(each for each in amounts if isinstance(each, dict))
+    return bool(asked.get("claims")) or any("/" in device for device in devices)
+
+
+def _named(container: Container) -> Iterator[str]:
+    """The variables that the container sets, to whatever value."""
+    yield from container.env
+    named = container.document.get("env")
+    for item in named if isinstance(named, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
+            yield item["name"]
 
 
 def _mounts(container: Container) -> tuple[str, ...]:

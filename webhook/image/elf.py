@@ -17,6 +17,7 @@ HEAD: Final = 4096
 MAGIC: Final = b"\x7fELF"
 _SMALLEST: Final = 52
 """Bytes of an ELF header of 32 bits."""
+_PT_LOAD: Final = 1
 _PT_DYNAMIC: Final = 2
 _PT_INTERP: Final = 3
 _PATH_MAX: Final = 4096
@@ -42,6 +43,25 @@ _MACHINES: Final = {
 """GOARCH by e_machine, class (1: 32 bits, 2: 64) and byte order."""
 
 
+class Load(NamedTuple):
+    """A part of the file (PT_LOAD), and where it comes to lie in memory."""
+
+    offset: int
+    address: int
+    size: int
+    """Bytes in the file."""
+
+
+class Linking(NamedTuple):
+    """Where a program says what its dynamic loader has to bring."""
+
+    table: tuple[int, int]
+    """Offset and size in bytes of its dynamic section (PT_DYNAMIC)."""
+    entry: str
+    """The section's entries, tag and value, as ``struct`` writes them."""
+    loads: tuple[Load, ...]
+
+
 class Elf(NamedTuple):
     """An ELF file's header."""
 
@@ -54,6 +74,8 @@ class Elf(NamedTuple):
     dynamic: bool = False
     """Whether a dynamic loader would start it, which asks for no x bit: it is linked dynamically,
     and has an entry point. Nearly all shared libraries have none."""
+    linking: Linking | None = None
+    """Of files with an interpreter; None where the program headers do not tell."""
 
 
 def parse(head: bytes) -> Elf | None:
@@ -68,25 +90,22 @@ def parse(head: bytes) -> Elf | None:
     machine = _MACHINES.get((kind, width, "little" if little else "big"))
     wide = width == 2  # noqa: PLR2004
     header = Struct(order + ("24xQQ14xHH" if wide else "24xII10xHH"))
-    segment = Struct(order + ("I4xQ16xQ16x" if wide else "II8xI12x"))
+    segment = Struct(order + ("I4xQQ8xQ16x" if wide else "III4xI12x"))
     if len(head) < header.size:
         return Elf(machine, None)
     entry, start, size, count = header.unpack_from(head)
     if not count or size != segment.size:
         return Elf(machine, None)
-    segments = range(start, start + count * size, size)
-    kinds = _kinds(head, segments, segment)
-    linked = segments.stop > len(head) or _PT_INTERP in kinds or _PT_DYNAMIC in kinds
-    return Elf(machine, _interpreter(kinds), segments.stop, linked and entry != 0)
-
-
-def _kinds(head: bytes, segments: range, segment: Struct) -> dict[int, tuple[int, int]]:
-    """Offset and size of the first segment of each kind."""
-    found: dict[int, tuple[int, int]] = {}
-    for at in range(segments.start, min(segments.stop, len(head) - segment.size + 1), segment.size):
-        kind, offset, size = segment.unpack_from(head, at)
-        found.setdefault(kind, (offset, size))
-    return found
+    end = start + count * size
+    whole = max(0, min(end, len(head)) - start) // size * size
+    read = list(segment.iter_unpack(head[start : start + whole]))
+    kinds = {kind: (offset, length) for kind, offset, _, length in reversed(read)}
+    linked = end > len(head) or _PT_INTERP in kinds or _PT_DYNAMIC in kinds
+    interpreter, linking = _interpreter(kinds), None
+    if interpreter and (table := kinds.get(_PT_DYNAMIC)):
+        loads = (Load(*place) for kind, *place in read if kind == _PT_LOAD)
+        linking = Linking(table, order + ("QQ" if wide else "II"), tuple(loads))
+    return Elf(machine, interpreter, end, linked and entry != 0, linking)
 
 
 def _interpreter(kinds: Mapping[int, tuple[int, int]]) -> tuple[int, int] | None:

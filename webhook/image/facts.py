@@ -96,6 +96,11 @@ class Executable:
     """Whether a dynamic loader would take an ELF file, be it executable or not."""
     origin: str | None = None
     """What an ELF file was made with, where it tells: ``go`` or ``rust``."""
+    lacks: str | None = None
+    """The first shared library it needs of which the whole image has no file; None where it lacks
+    none, and where that cannot be said. Known of the merged file system only."""
+    run_path: str = ""
+    """Of what lacks one: folders of its own to look in (DT_RPATH, DT_RUNPATH)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from webhook.errors import IntegrityError, Malformed, Unsupported
 from webhook.image import (
     elf,
     interpreters,
+    libraries,
     managers,
     origins,
     osrelease,
@@ -31,6 +32,7 @@ from webhook.image.ahead import ahead
 from webhook.image.compression import decompress
 from webhook.image.digest import hasher, proves
 from webhook.image.facts import Executable, LayerRef, Problem
+from webhook.image.libraries import Needed
 from webhook.image.search import Search
 from webhook.limits import MIB, Limits
 
@@ -110,6 +112,8 @@ class Entry(NamedTuple):
     """A character device 0/0, which overlayfs takes for a whiteout."""
     sha256: str | None = None
     """Hex digits; of regular files, where ``digests`` was asked for."""
+    needed: Needed | None = None
+    """The shared libraries that a program needs."""
 
 
 _of: Callable[[tuple[object, ...]], Entry] = partial(tuple.__new__, Entry)
@@ -287,6 +291,7 @@ def _entry(header: tarheader.Header) -> Entry:
             _CAPABILITIES in pax,
             kind == tarheader.CHAR and not (major & _MAJOR or minor & _MINOR),
             None,
+            None,
         )
     )
 
@@ -334,6 +339,7 @@ class _Known(TypedDict, total=False):
     language: str | None
     manager: str | None
     packer: str | None
+    needed: Needed | None
 
 
 def _program(
@@ -351,9 +357,11 @@ def _program(
     if not executable and not header.dynamic:
         return None, {}
     pieces: Iterator[memoryview] = chain(first, body)
-    interpreter = bytearray()
+    interpreter, table, strings = bytearray(), bytearray(), bytearray()
+    linking = header.linking
     if header.interpreter:
-        pieces = _copying(pieces, *header.interpreter, interpreter)
+        wanted = (header.interpreter, *(libraries.parts(linking) if linking else ()))
+        pieces = _copying(pieces, [*zip(wanted, (interpreter, table, strings), strict=False)])
     found = search.numbers(pieces)
     path = text(bytes(interpreter).partition(b"\0")[0]) or None
     known: _Known = {
@@ -361,6 +369,7 @@ def _program(
         "language": interpreters.identify(_since(_FIRST_OF_INTERPRETERS, found)) if path else None,
         "manager": managers.identify(_since(_FIRST_OF_MANAGERS, found)),
         "packer": packers.identify(head, header, _since(_FIRST_OF_PACKERS, found)),
+        "needed": libraries.needed(linking, table, strings) if linking else None,
     }
     program = Executable(
         kind="elf",
@@ -398,11 +407,14 @@ def _first(pieces: Iterator[memoryview], size: int) -> Iterator[memoryview]:
 
 
 def _copying(
-    pieces: Iterable[memoryview], start: int, size: int, into: bytearray
+    pieces: Iterable[memoryview], wanted: Sequence[tuple[libraries.Part, bytearray]]
 ) -> Iterator[memoryview]:
-    """The pieces, and a copy of the bytes from ``start`` on as they pass."""
+    """The pieces, and copies of parts of the file as they pass."""
     at = 0
+    last = max(start + size for (start, size), _ in wanted)
     for piece in pieces:
-        into += piece[max(0, start - at) : max(0, start + size - at)]
+        if at < last:
+            for (start, size), copy in wanted:
+                copy.extend(piece[max(0, start - at) : max(0, start + size - at)])
         at += len(piece)
         yield piece

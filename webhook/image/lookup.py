@@ -8,6 +8,7 @@ everything is possible, and ``Hidden`` is raised.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,15 @@ _MAX_PARTS = 4096
 _MAX_SCRIPTS = 5
 """Interpreters that are scripts themselves, as Linux's exec_binprm."""
 _ALSO_RUNS = {"amd64": "386", "arm64": "arm"}
+_ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")
+_MOST_PLACES = 64
+"""Folders of a run path, and mounts, that are looked at."""
+_WIDTHS = ("", "32", "64", "x32")
+_LIBRARIES = (
+    *(f"{prefix}/lib{width}" for prefix in ("", "/usr", "/usr/local") for width in _WIDTHS),
+    *(f"/etc/ld.so.{name}" for name in ("cache", "conf", "conf.d", "preload")),
+)
+"""Where loaders look for libraries, and for where else to look."""
 
 
 class Hidden(Exception):  # noqa: N818 - not an error: whoever asks has to do without an answer
@@ -33,7 +43,8 @@ class Obstacle:
     """Why a program would not start."""
 
     reason: str
-    """``commandMissing``, ``interpreterMissing``, ``architecture`` or ``notExecutable``."""
+    """``commandMissing``, ``interpreterMissing``, ``libraryMissing``, ``architecture`` or
+    ``notExecutable``."""
     detail: str
     """Completes a sentence that begins with the program."""
 
@@ -50,6 +61,8 @@ class Root:
     cwd: str = "/"
     mounts: tuple[str, ...] = ()
     """Where volumes are mounted: absolute paths."""
+    libraries: bool = True
+    """Whether loaders find libraries as the image says: no ``LD_LIBRARY_PATH``, no device."""
 
     def obstacle(self, command: str) -> Obstacle | None:
         """Why ``command`` would not start; None when nothing is seen to be wrong.
@@ -76,14 +89,14 @@ class Root:
                     reason="notExecutable", detail="is neither an ELF binary nor a script with #!"
                 )
             if program.kind == "elf":
-                return self._start_binary(program)
+                return self._start_binary(file, program)
             interpreter = self.interpreter(program)
             if isinstance(interpreter, Obstacle):
                 return interpreter
             file = interpreter
         return Obstacle(reason="notExecutable", detail="is a script run by scripts, too deep")
 
-    def _start_binary(self, program: Executable) -> Obstacle | None:
+    def _start_binary(self, file: str, program: Executable) -> Obstacle | None:
         machines = {self.architecture, _ALSO_RUNS.get(self.architecture)}
         if program.machine is not None and program.machine not in machines:
             return Obstacle(
@@ -91,12 +104,34 @@ class Root:
                 detail=f"is built for {program.machine}, and the image is for {self.architecture}",
             )
         loader = program.interpreter
-        if loader is None or self.find(posixpath.join("/", loader)) is not None:
+        if loader is None:
+            return None
+        if self.find(posixpath.join("/", loader)) is None:
+            return Obstacle(
+                reason="interpreterMissing",
+                detail=f"needs {_shown(loader)}, which the image does not have{_libc(loader)}",
+            )
+        if program.lacks is None or not self._knows_libraries(file, program):
             return None
         return Obstacle(
-            reason="interpreterMissing",
-            detail=f"needs {_shown(loader)}, which the image does not have{_libc(loader)}",
+            reason="libraryMissing",
+            detail=f"needs the library {_shown(program.lacks)}, and no file in the image has that"
+            " name",
         )
+
+    def _knows_libraries(self, file: str, program: Executable) -> bool:
+        """Whether nothing but the image can bring the libraries that a program lacks."""
+        if not (self.libraries and self.mounts):
+            return self.libraries
+        own = _ORIGIN.sub(lambda _: posixpath.dirname(file), program.run_path).split(":")
+        if "$" in "".join(own) or len(own) > _MOST_PLACES or len(self.mounts) > _MOST_PLACES:
+            return False
+        settings = posixpath.basename(program.interpreter or "").replace(".so.1", ".path")
+        places = {*_LIBRARIES, f"/etc/{settings}", *(posixpath.join(self.cwd, one) for one in own)}
+        places |= {real for place in places if (real := self._real_path(place))}
+        mounts = self._mount_points()
+        below = any(_is_below(place, mounts) for place in places)
+        return not below and not any(_is_below(mount, places) for mount in mounts)
 
     def interpreter(self, script: Executable) -> str | Obstacle:
         """The program that a ``#!`` line starts."""
@@ -179,10 +214,13 @@ def _is_below(path: str, mounts: Iterable[str]) -> bool:
 def _by_env(script: Executable) -> str | None:
     """The program in ``#!/usr/bin/env [-S] [NAME=value…] program``.
 
-    None where it takes more of ``env`` to know: options with values of their own, quotes.
+    None where it takes more of ``env`` to know: options with values of their own, quotes,
+    variables that decide where the program or its libraries are.
     """
     words = (script.interpreter_argument or "").strip().removeprefix("-S").split()
     word = next((word for word in words if "=" not in word), "-")
+    if any(word.startswith(("LD_", "PATH=")) for word in words):
+        return None
     return None if word.startswith("-") or set(word) & set("\\\"'$") else word
 
 

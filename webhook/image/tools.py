@@ -23,6 +23,7 @@ from webhook.image import interpreters, names, tarheader
 from webhook.image.facts import By, LayerRef, Program
 from webhook.image.filesystem import Node, resolve, walk
 from webhook.image.layer import EXECUTE, text
+from webhook.image.libraries import for_loaders
 from webhook.image.shells import MULTI_CALL
 
 _SETUID: Final = 0o4000
@@ -78,6 +79,8 @@ class Survey:
     links: list[tuple[bytes, Node]] = field(default_factory=list)
     """Symbolic links, whatever they lead to."""
     names: list[_Name] = field(default_factory=list)
+    libraries: set[bytes] = field(default_factory=set)
+    """Base names of what dynamic loaders may ask for."""
     privileged: list[tuple[bytes, Node]] = field(default_factory=list)
     trees: dict[bytes, tuple[str, Node]] = field(default_factory=dict)
     """Folders of headers and the like: reported once, not file by file."""
@@ -169,6 +172,8 @@ def survey(top: Node) -> Survey:
             if node is node.inode:
                 homes[id(node)] = path
             _note_file(found, path, node)
+        if for_loaders(path):
+            found.libraries.add(path.rpartition(b"/")[2])
     found.names += sorted(_names(found, homes), key=lambda name: name.path)
     return found
 

@@ -7,7 +7,7 @@ trees give, the worse one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -17,7 +17,8 @@ from webhook.image.apply import Trees
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Executable, Files, Problem, Program, Programs, User
 from webhook.image.filesystem import Blocked, Node, follow, resolve, walk
-from webhook.image.layer import PASSWD_BYTES, Layer, text
+from webhook.image.layer import PASSWD_BYTES, Entry, Layer, text
+from webhook.image.libraries import Present
 from webhook.image.rootpath import root_path
 from webhook.image.tools import Survey, find, survey
 from webhook.image.user import PasswdProblem
@@ -209,15 +210,25 @@ def _programs(surveys: Sequence[Survey]) -> Programs:
     """Of both trees; where they differ, what overlayfs shows."""
     executables: dict[str, Executable] = {}
     links: dict[str, str] = {}
+    present = Present(chain.from_iterable(each.libraries for each in surveys))
     for each in reversed(surveys):
         for path, node in each.links:
             if node.inode.entry is not None:
                 links["/" + text(path)] = text(node.inode.entry.link)
         for path, node in each.executables:
             if node.inode.entry is not None:
-                program = node.inode.entry.program
-                executables["/" + text(path)] = program or Executable(kind="other")
+                executables["/" + text(path)] = _executable(node.inode.entry, present)
     return Programs(executables=executables, links=links)
+
+
+def _executable(entry: Entry, present: Present) -> Executable:
+    program = entry.program or Executable(kind="other")
+    if entry.needed is None:
+        return program
+    lacks = present.lacks((program.interpreter or "").encode(), entry.needed)
+    if lacks is None:
+        return program
+    return replace(program, lacks=text(lacks), run_path=text(entry.needed.run_path))
 
 
 def _problems(layer: Layer) -> Iterator[Problem]:

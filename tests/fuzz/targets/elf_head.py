@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from webhook.image import elf
+from tests.support.samples import linked
+from webhook.image import elf, libraries
 
 MAX_BYTES = elf.HEAD
 WORDS = (b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!", b"/lib/ld.so\0", b"\x03\0\0\0")
@@ -30,6 +31,7 @@ SEEDS = {
     "script-empty": b"#!\n",
     "script-long": b"#!/" + b"a" * 300,
     "other": b"MZ",
+    "linked": linked("libz.so.1", "libc.so.6", run_path="$ORIGIN/../lib"),
 }
 
 
@@ -41,6 +43,8 @@ def check(data: bytes) -> None:
         offset, size = found.interpreter
         assert offset >= 0
         assert 2 <= size <= 4096
+    if found is not None and found.linking is not None:
+        _check_libraries(data, found.linking)
     if found is not None:
         shorter = elf.parse(head[: len(head) * 3 // 4])
         if shorter is not None and shorter.interpreter is not None:
@@ -49,6 +53,19 @@ def check(data: bytes) -> None:
         assert found is not None
         assert found.interpreter == _by_hand(head)
     _check_script(head)
+
+
+def _check_libraries(data: bytes, linking: elf.Linking) -> None:
+    """What is told of libraries is in the file, and not much."""
+    table, first = (data[at : at + size] for at, size in libraries.parts(linking))
+    needed = libraries.needed(linking, table, first)
+    if needed is not None:
+        assert max(len(needed.names), len(needed.run_path)) <= 4096
+        names = needed.names.split(b"\0")
+        assert all(name + b"\0" in data for name in names)
+        lacking = libraries.Present(()).lacks(b"/lib64/ld-linux-x86-64.so.2", needed)
+        assert lacking is None or lacking in names
+        assert libraries.Present(names).lacks(b"/lib64/ld-linux-x86-64.so.2", needed) is None
 
 
 def _by_hand(head: bytes) -> tuple[int, int] | None:
