@@ -13,7 +13,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import samples
@@ -28,6 +29,8 @@ class Module:
     package: str
     variable: str
     """Holds the version that the program says."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment it is built in."""
 
 
 MODULES = {
@@ -36,6 +39,19 @@ MODULES = {
         "v0.4.15",
         "./cmd/dockle",
         "github.com/goodwithtech/dockle/pkg.version",
+    ),
+    "Kyverno": Module(
+        "github.com/kyverno/kyverno",
+        "v1.19.1",
+        "./cmd/cli/kubectl-kyverno",
+        "github.com/kyverno/kyverno/pkg/version.BuildVersion",
+    ),
+    "Trivy": Module(
+        "github.com/aquasecurity/trivy",
+        "v0.74.0",
+        "./cmd/trivy",
+        "github.com/aquasecurity/trivy/pkg/version/app.ver",
+        {"GOEXPERIMENT": "jsonv2"},
     ),
 }
 
@@ -56,7 +72,7 @@ def build(name: str) -> None:
     told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
     program.parent.mkdir(parents=True, exist_ok=True)
     flags = f"-X {module.variable}={module.version.removeprefix('v')}"
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -p=1"}
+    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -p=1", **module.settings}
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "source")
         shutil.copytree(json.loads(told.stdout)["Dir"], copy, copy_function=shutil.copyfile)

@@ -19,14 +19,18 @@ this are asked of the images of the [catalogue](catalogue.md)'s first chapter th
 The page is written by `python -m benchmarks.peers`, which runs the tools:
 
 ```console
-$ python -m benchmarks.peers.build      # from their Go modules: minutes, and a GiB of Go's caches
-$ python -m benchmarks.peers --dockle PATH
+$ python -m benchmarks.peers.build      # from their Go modules: minutes, and GiB of Go's caches
+$ python -m benchmarks.peers --dockle PATH --kyverno PATH
 ```
 
 A tool that is not at hand is left out. What counts is its answer, not its reasons:
 
 - **Dockle**: `CIS-DI-0001`, "Create a user for the container". It does not claim to look names up
   in the image's `/etc/passwd`, and has no check for shells, so that is not asked.
+- **Kyverno**: `kyverno apply --registry` of a pod of the image and of the ClusterPolicy in
+  `benchmarks/peers/tools.py`. It refuses images whose `imageData.configData.config.User` is empty,
+  `0` or `root`. That is more than Kyverno's own examples ask for; a policy may list more spellings,
+  and none can look into `/etc/passwd`.
 
 The images are borders, not what people deploy: the counts say where a tool's answer ends, not how
 often it is wrong in a cluster. slimgate has no row, since the catalogue is its own test; that its

@@ -29,6 +29,55 @@ def dockle(program: Path, image: str) -> bool | None:
     return any(one["code"] == DOCKLE_ROOT for one in said["details"])
 
 
+KYVERNO_POLICY = """\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: refuse-root}
+spec:
+  background: false
+  rules:
+    - name: user
+      match: {any: [{resources: {kinds: [Pod]}}]}
+      validate:
+        failureAction: Enforce
+        message: runs as root
+        foreach:
+          - list: request.object.spec.containers
+            context:
+              - name: imageData
+                imageRegistry: {reference: "{{ element.image }}"}
+            deny:
+              conditions:
+                any:
+                  - key: "{{ imageData.configData.config.User || '' }}"
+                    operator: AnyIn
+                    value: ["", "0", "root"]
+"""
+"""What people write, after Kyverno's own examples, which ask for the empty ``User`` only."""
+
+
+def kyverno(program: Path, image: str) -> bool | None:
+    """Whether Kyverno's command line refuses a pod of the image by the policy."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "pod", "namespace": "default"},
+        "spec": {"containers": [{"name": "app", "image": image}]},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        policy, resource = Path(folder, "policy.yaml"), Path(folder, "pod.json")
+        policy.write_text(KYVERNO_POLICY)
+        resource.write_text(json.dumps(pod))
+        said = document(
+            [
+                *(program, "apply", policy, "--resource", resource, "--registry"),
+                *("--policy-report", "--output-format", "json"),
+            ]
+        )
+    results = [] if said is None else [one["result"] for one in said.get("results", [])]
+    return {"fail": True, "pass": False}.get(results[0]) if len(results) == 1 else None
+
+
 def document(command: list[Any], *, seconds: float = SECONDS) -> dict[str, Any] | None:
     """What the program writes, from its first brace on; None where no document comes in time."""
     try:
@@ -57,8 +106,8 @@ def _run(command: list[Any], seconds: float) -> str:
 
 
 Ask = Callable[[Path, str], bool | None]
-TOOLS: dict[str, Ask] = {"Dockle": dockle}
-VERSION = {"Dockle": "--version"}
+TOOLS: dict[str, Ask] = {"Dockle": dockle, "Kyverno": kyverno}
+VERSION = {"Dockle": "--version", "Kyverno": "version"}
 
 
 def version(name: str, program: Path) -> str:
