@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -38,8 +41,8 @@ class Process:
     source: ForgedSource
     watch: Watched
 
-    def read(self, name=TAG, account=None):
-        asked = ImageRequest(reference=Reference.parse(name), account=account)
+    def read(self, name=TAG, account=None, turn=""):
+        asked = ImageRequest(reference=Reference.parse(name), account=account, turn=turn)
         soon = Deadline.after(20, time.monotonic)
         (item,) = self.gatherer.configs([asked], soon)[asked]
         if isinstance(item, Unread) or item.contents is not None:
@@ -185,6 +188,48 @@ def test_a_burst_over_several_processes_fetches_each_blob_once(process):
     asked = [what for one in begun for what in one.source.asked]
     assert [asked.count(digest) for digest in APP.layers] == [1, 1]
     assert (asked.count(TAG), asked.count(f"HEAD {TAG}")) == (1, 3)
+
+
+def test_pods_of_several_namespaces_wait_for_one_fetch_too(process):
+    """Where all ask as one, it does not matter among whom turns are taken."""
+    gate = threading.Event()
+    begun = [process({TAG: APP}) for _ in range(2)]
+    for one in begun:
+        one.source.held[TAG] = gate
+    threads = [
+        threading.Thread(target=one.read, kwargs={"turn": turn})
+        for one, turn in zip(begun, ("shop", "lab"), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+    asked = [what for one in begun for what in one.source.asked]
+    assert (asked.count(TAG), asked.count(f"HEAD {TAG}")) == (1, 1)
+
+
+def test_all_processes_give_a_question_the_same_name():
+    """Sets have another order in each."""
+    code = (
+        "from webhook.gather.source import ImageRequest\n"
+        "from webhook.image.reference import Reference\n"
+        "from webhook.wiring.caches import _told\n"
+        "words = frozenset(f'linux/{n}' for n in range(9))\n"
+        "reference = Reference.parse('app')\n"
+        "print(_told(ImageRequest(reference=reference, architectures=words, nodes=words)))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(names) == 1
 
 
 def test_what_memory_no_longer_holds_is_not_read_again(process):

@@ -237,8 +237,7 @@ class Gatherer:
         everybodys = replace(request, account=None)
         gathered = self._unmoved(request, source, deadline)
         if gathered is None:
-            place = self._place(request)
-            with self._caches.images.turn(everybodys, (place, request), deadline) as keep:
+            with self._caches.images.turn(everybodys, self._place(request), deadline) as keep:
                 gathered = self._unmoved(request, source, deadline)
                 if gathered is None:
                     gathered = open_image(

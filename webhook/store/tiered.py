@@ -129,13 +129,13 @@ class Tiered(Generic[K, V]):
         """Find out the value of a key within this context, alone among those who share the shelf.
 
         Whoever comes second waits until the value is there, or the first one has failed or died:
-        so look again with ``recall`` before anything else. ``deadline`` bounds the waiting.
+        so look again with ``recall`` before anything else.
 
         Args:
             key: what is to be found out.
             claim: what of it is done once only: other claims on the same key do not wait. With a
                 ``repr`` that is the same in all processes.
-            deadline: when to stop waiting and do it all the same.
+            deadline: for all of it; half of what is left is not waited for, but kept for doing it.
 
         Yields:
             How to keep the value: that does nothing where the key was forgotten meanwhile.
@@ -161,7 +161,7 @@ class Tiered(Generic[K, V]):
         path = place.path(key)
         wanted = sha256(f"{path} {claim!r}".encode("utf-8", "backslashreplace")).hexdigest()
         name, holder = f"claims/{place.edition}/{wanted}", secrets.token_hex(16)
-        waiting = Deadline.after(min(PATIENCE, deadline.left()), deadline.clock)
+        waiting = Deadline.after(min(PATIENCE, deadline.left() / 2), deadline.clock)
         while not place.shelf.claim(name, holder, CLAIM_SECONDS):
             if waiting.over():
                 yield

@@ -95,8 +95,10 @@ class Valkey(Shelf):
             with redis.pipeline(transaction=False) as both:
                 # Not all of what anybody may have put there.
                 both.getrange(_PREFIX + name, 0, _MOST)
-                both.expire(_PREFIX + name, _DAYS)
-                data, _ = both.execute()
+                both.expire(_PREFIX + name, _DAYS)  # which a server that may only read refuses
+                data, _ = both.execute(raise_on_error=False)
+            if isinstance(data, RedisError):
+                raise data
             return cast("bytes", data) or None
 
         return self._ask(read, None)
