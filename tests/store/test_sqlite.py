@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -277,6 +278,26 @@ def test_a_disk_that_fills_up_while_in_use(opened, tmp_path, watch):
         (disk / "others").unlink()
         shelf.put("facts/b", b"b")
         assert shelf.get("facts/b") == b"b"
+
+
+def test_several_processes_make_the_file_at_once(tmp_path):
+    watch = Watched()
+    for number in range(25):
+        shelves = [sqlite(tmp_path / f"{number}.sqlite", watch) for _ in range(4)]
+        barrier = threading.Barrier(len(shelves))
+
+        def ask(shelf, barrier=barrier):
+            barrier.wait()
+            shelf.generation("facts")
+
+        threads = [threading.Thread(target=ask, args=(shelf,)) for shelf in shelves]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for shelf in shelves:
+            shelf.close()
+    assert not watch.troubles
 
 
 def test_several_processes_write_at_once(path):

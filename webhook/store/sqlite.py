@@ -188,8 +188,12 @@ class SQLite(Shelf):
             return done
 
     def _connected(self) -> sqlite3.Connection:
-        if self._connection is not None:
-            return self._connection
+        if self._connection is None:
+            with self._alone():  # SQLite does not wait for whoever is making the file
+                self._connection = self._opened()
+        return self._connection
+
+    def _opened(self) -> sqlite3.Connection:
         self._inode = _inode(self._path)
         db = sqlite3.connect(
             self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
@@ -209,8 +213,15 @@ class SQLite(Shelf):
         except BaseException:
             db.close()
             raise
-        self._connection, self._inode = db, _inode(self._path)
+        self._inode = _inode(self._path)
         return db
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process makes the file, or sets it aside, within this context."""
+        with Path(f"{self._path}.lock").open("a", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -229,15 +240,14 @@ class SQLite(Shelf):
                 self._set_aside()
             except OSError:  # it cannot be written, either
                 self._rest.begin()
-        elif trouble == "unwritable" or not opened:
+        elif trouble == "unwritable" or (not opened and trouble != "busy"):
             self._disconnect()
             self._rest.begin()
         self._watch.trouble(trouble, f"{self._path}: {error}")
 
     def _set_aside(self) -> None:
         """Rename the damaged file, unless another process did so since it was opened."""
-        with Path(f"{self._path}.lock").open("a", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._alone():
             if self._inode is None or _inode(self._path) != self._inode:
                 return
             for log in ("-wal", "-shm"):
