@@ -37,6 +37,8 @@ class Said:
     """slimgate's answer."""
 
     uid: int | None = None
+    gid: int | None = None
+    """None also where the image names a group: the kubelet, for which slimgate speaks, drops it."""
     fatal: tuple[str, ...] = ()
     """Why it would not start: check and reason."""
     shells: tuple[str, ...] = ()
@@ -107,6 +109,8 @@ class Row:
             return
         if seen.uid not in {None, said.uid}:
             yield f"uid {said.uid}, and it runs as {seen.uid}"
+        if None not in {seen.gid, said.gid} and seen.gid != said.gid:
+            yield f"gid {said.gid}, and it runs with {seen.gid}"
         if seen.started and said.fatal:
             yield f"it starts, in spite of {', '.join(said.fatal)}"
         if not seen.started and not said.fatal:
@@ -160,11 +164,13 @@ def said(archive: Path, policy: Path) -> Said:
         *("check", f"oci-archive:{archive}", "--platform", "linux/amd64"),
         *("--policy", str(policy), "--all"),
     )
+    user = told["user"]
     findings = [one for decision in judged["decisions"] for one in decision["findings"]]
     named = [f"{one['check']} {one['reason']}" for one in findings if one["check"] in COUNT]
     fatal = tuple(dict.fromkeys(one for one in named if one != "nonRoot runsAsRoot"))
     return Said(
-        uid=told["user"]["uid"],
+        uid=user["uid"],
+        gid=None if ":" in (user["declared"] or "") else user["gid"],
         fatal=fatal,
         shells=tuple(one["path"] for one in told["shells"]),
         refused=next((one for one in fatal if one.startswith("image ")), ""),

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,13 +32,19 @@ def bring(names: Iterable[str]) -> None:
     if missing := [one for one in ("apt-get", "dpkg-deb") if shutil.which(one) is None]:
         raise Unavailable(f"not installed: {', '.join(missing)}")
     _folder().mkdir(parents=True, exist_ok=True)
-    if wanted := [name for name in names if not _files(name)]:
+    wanted = [name for name in names if not _files(name)]
+    if not wanted:
+        return
+    with tempfile.TemporaryDirectory(dir=_folder()) as unfinished:
         command = ["apt-get", "download", "--quiet", *wanted]
         done = subprocess.run(
-            command, cwd=_folder(), stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command, cwd=unfinished, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         if done.returncode:
-            raise Unavailable(f"apt-get download: {done.stderr.decode().strip()}")
+            said = done.stderr.decode().strip().splitlines()[-1:]
+            raise Unavailable(f"the corpus is made of Debian 12's packages: {' '.join(said)}")
+        for file in Path(unfinished).glob("*.deb"):
+            file.replace(_folder() / file.name)
 
 
 def _folder() -> Path:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.catalogue.page import CASES
+from tests.cluster import build
 from tests.cluster.corpus import debian
 from tests.cluster.nodes.agreement import BOMBS, FIFO, MEASURE
+from tests.oracles.support import Oracle
 from tests.support import forge
 from tests.support.forge import file, folder, hardlink, opaque, symlink, whiteout
 from tests.support.rawtar import END, member, pax
@@ -45,6 +47,20 @@ class Shell:
     """Packages that it needs besides libraries."""
     files: tuple[str, ...] = ()
     """What it needs of its own package."""
+
+    @property
+    def title(self) -> str:
+        """On the page."""
+        return f"{self.package} /{self.path}"
+
+    def body(self) -> bytes:
+        """The program."""
+        return debian.program(self.package, self.path)
+
+    def needed(self) -> Sequence[Layer]:
+        """What it does not start without, beside libraries."""
+        packages = [debian.layer(name) for name in self.also]
+        return [*packages, *(_one(path, debian.program(self.package, path)) for path in self.files)]
 
 
 REAL = (
@@ -110,15 +126,29 @@ WORDS = (
 """What an honest program may say of shells: some of what they are known by, of none all."""
 
 
-def corpus(go: bytes) -> Iterator[Member]:
-    """Every image. ``go``: a Go program that has shells' names in it, and is none."""
+GOSH = build.Program("gosh", "shells", "mvdan.cc/sh/v3/cmd/gosh")
+U_ROOT = build.Program("gosh", "shells", "github.com/u-root/u-root/cmds/core/gosh")
+SHFMT = build.Program("shfmt", "shells", "mvdan.cc/sh/v3/cmd/shfmt")
+PROBE = Oracle.of("probe")
+GO = (GOSH, U_ROOT, SHFMT, PROBE)
+"""Two shells, a formatter of scripts, and a program that has shells' names in it."""
+
+
+def corpus(built: Mapping[build.Program, bytes]) -> Iterator[Member]:
+    """Every image. ``built``: the programs of ``GO``."""
     yield from _catalogue()
+    for package in dict.fromkeys(shell.package for shell in REAL):
+        also = next(shell.also for shell in REAL if shell.package == package)
+        make = partial(_packages, package, *also)
+        yield Member(SHELLS, f"{package}: the package", make, shell=True)
     for shell in REAL:
-        yield from _forms(shell)
-    handing = partial(_innocent, "dash", "util-linux", "login")
+        yield from _forms(shell.title, shell.body, shell.needed)
+    for title, one in {"mvdan.cc/sh gosh": GOSH, "u-root gosh": U_ROOT}.items():
+        yield from _forms(title, partial(built.__getitem__, one))
+    handing = partial(_packages, "dash", "util-linux", "login")
     yield Member(SHELLS, "su and script, which hand over to a shell", handing, shell=True)
-    yield Member(SHELLS, "toybox: the package", partial(_innocent, "toybox"), shell=False)
-    yield from _lookalikes(go)
+    yield Member(SHELLS, "toybox: the package", partial(_packages, "toybox"), shell=False)
+    yield from _lookalikes(built)
     for name, (entrypoint, layers) in STARTS.items():
         yield Member(ENTRYPOINTS, name, partial(_entered, entrypoint, layers))
 
@@ -135,18 +165,20 @@ def _image(*layers: Layer) -> forge.Image:
     return built(base(), debian.libraries(*LIBRARIES), APP, *layers, compression="none")
 
 
-def _forms(shell: Shell) -> Iterator[Member]:
-    """A shell as its package has it, and in every disguise that is the same program still."""
-    title = f"{shell.package} /{shell.path}"
+def _forms(
+    title: str, body: Callable[[], bytes], needed: Callable[[], Sequence[Layer]] = tuple
+) -> Iterator[Member]:
+    """A shell in every disguise that is the same program still."""
     for name, (works, layers) in FORMS.items():
-        yield Member(SHELLS, f"{title}: {name}", partial(_formed, shell, layers), works)
+        yield Member(SHELLS, f"{title}: {name}", partial(_formed, body, needed, layers), works)
 
 
-def _formed(shell: Shell, layers: Callable[[Shell, bytes], Sequence[Layer]]) -> forge.Image:
-    body = debian.program(shell.package, shell.path)
-    packages = [debian.layer(name) for name in shell.also]
-    files = [_one(path, debian.program(shell.package, path)) for path in shell.files]
-    return _image(*packages, *files, *layers(shell, body))
+def _formed(
+    body: Callable[[], bytes],
+    needed: Callable[[], Sequence[Layer]],
+    layers: Callable[[bytes], Sequence[Layer]],
+) -> forge.Image:
+    return _image(*needed(), *layers(body()))
 
 
 def _one(path: str, body: bytes, mode: int = 0o755) -> list[forge.Entry]:
@@ -161,28 +193,27 @@ def without_sections(body: bytes) -> bytes:
     return bytes(changed)
 
 
-FORMS: Mapping[str, tuple[bool | None, Callable[[Shell, bytes], Sequence[Layer]]]] = {
-    "the package": (True, lambda shell, _: [debian.layer(shell.package)]),
-    "renamed": (True, lambda _, body: [_one("app/helper", body)]),
+FORMS: Mapping[str, tuple[bool | None, Callable[[bytes], Sequence[Layer]]]] = {
+    "renamed": (True, lambda body: [_one("app/helper", body)]),
     "named as a tool, and links to it": (
         True,
-        lambda _, body: [[*_one("usr/bin/ls", body), symlink("usr/bin/cat", "ls")]],
+        lambda body: [[*_one("usr/bin/ls", body), symlink("usr/bin/cat", "ls")]],
     ),
-    "stripped": (True, lambda _, body: [_one("app/helper", without_sections(body))]),
+    "stripped": (True, lambda body: [_one("app/helper", without_sections(body))]),
     "hard-linked": (
         True,
-        lambda _, body: [[*_one("opt/one", body), hardlink("srv/two", "opt/one")]],
+        lambda body: [[*_one("opt/one", body), hardlink("srv/two", "opt/one")]],
     ),
     "one of two names deleted": (
         True,
-        lambda _, body: [
+        lambda body: [
             [*_one("opt/one", body), hardlink("srv/two", "opt/one")],
             [whiteout("opt/one")],
         ],
     ),
     "behind links": (
         True,
-        lambda _, body: [
+        lambda body: [
             [
                 *_one("opt/v2/data.bin", body),
                 symlink("opt/current", "v2"),
@@ -193,47 +224,43 @@ FORMS: Mapping[str, tuple[bool | None, Callable[[Shell, bytes], Sequence[Layer]]
     ),
     "in an odd folder": (
         True,
-        lambda _, body: [_one("srv/... /\N{LATIN SMALL LETTER E WITH ACUTE}\n/.a b", body)],
+        lambda body: [_one("srv/... /\N{LATIN SMALL LETTER E WITH ACUTE}\n/.a b", body)],
     ),
     "with capabilities": (
         True,
-        lambda _, body: [pax(CAPABILITY) + member(b"app/helper", body) + END],
+        lambda body: [pax(CAPABILITY) + member(b"app/helper", body) + END],
     ),
-    "setuid": (True, lambda _, body: [_one("app/helper", body, 0o4755)]),
-    "one x bit": (True, lambda _, body: [_one("app/helper", body, 0o001)]),
-    "no x bit, and a loader": (None, lambda _, body: [_one("app/data.bin", body, 0o644)]),
-    "over an application": (True, lambda _, body: [[program("opt/tool")], _one("opt/tool", body)]),
-    "overwritten": (False, lambda _, body: [_one("opt/tool", body), [program("opt/tool")]]),
-    "whited out": (False, lambda _, body: [_one("opt/tool", body), [whiteout("opt/tool")]]),
+    "setuid": (True, lambda body: [_one("app/helper", body, 0o4755)]),
+    "one x bit": (True, lambda body: [_one("app/helper", body, 0o001)]),
+    "no x bit, and a loader": (None, lambda body: [_one("app/data.bin", body, 0o644)]),
+    "over an application": (True, lambda body: [[program("opt/tool")], _one("opt/tool", body)]),
+    "overwritten": (False, lambda body: [_one("opt/tool", body), [program("opt/tool")]]),
+    "whited out": (False, lambda body: [_one("opt/tool", body), [whiteout("opt/tool")]]),
     "below an opaque folder": (
         False,
-        lambda _, body: [_one("opt/tool", body), [folder("opt"), opaque("opt")]],
+        lambda body: [_one("opt/tool", body), [folder("opt"), opaque("opt")]],
     ),
     "its folder replaced": (
         False,
-        lambda _, body: [_one("opt/bin/tool", body), [symlink("opt/bin", "/app")]],
+        lambda body: [_one("opt/bin/tool", body), [symlink("opt/bin", "/app")]],
     ),
 }
 """By name: whether it works, and the layers."""
 
 
-def _lookalikes(go: bytes) -> Iterator[Member]:
-    for package in INNOCENT:
-        yield Member(
-            LOOKALIKES, f"{package}: the package", partial(_innocent, package), shell=False
-        )
-    for name, layers in LOOKALIKE.items():
-        yield Member(LOOKALIKES, name, partial(_image, *layers), shell=False)
-    yield Member(
-        LOOKALIKES,
-        "a Go program that has the words in it",
-        partial(_image, _one("app/tool", go)),
-        shell=False,
-    )
+def _lookalikes(built: Mapping[build.Program, bytes]) -> Iterator[Member]:
+    made = {
+        **{f"{name}: the package": partial(_packages, name) for name in INNOCENT},
+        **{name: partial(_image, *layers) for name, layers in LOOKALIKE.items()},
+        "a Go program that has the words in it": lambda: _image(_one("app/tool", built[PROBE])),
+        "shfmt, which reads scripts": lambda: _image(_one("app/tool", built[SHFMT])),
+    }
+    for name, make in made.items():
+        yield Member(LOOKALIKES, name, make, shell=False)
 
 
-def _innocent(*packages: str) -> forge.Image:
-    return _image(debian.libraries(*MORE_LIBRARIES), *map(debian.layer, packages))
+def _packages(*names: str) -> forge.Image:
+    return _image(debian.libraries(*MORE_LIBRARIES), *map(debian.layer, names))
 
 
 LOOKALIKE: Mapping[str, Sequence[Layer]] = {

@@ -32,6 +32,8 @@ from tests.cluster.support.processes import eventually, running
 from tests.support import forge
 from webhook.image.layer import text
 
+Who = tuple[int, int]
+"""uid and gid."""
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc")
 MARK = "SLIMGATE_TESTS_CORPUS"
 """Environment variable: the folder that a process belongs to."""
@@ -48,7 +50,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.grpc.v1.cri"
 [grpc]
   address = "{place}/socket"
 """
-_TOLD = re.compile(rb"^uid (\d+) gid \d+$", re.MULTILINE)
+_TOLD = re.compile(rb"^uid (\d+) gid (\d+)$", re.MULTILINE)
 """What the programs of forged images print."""
 
 
@@ -72,6 +74,7 @@ class Seen:
     refused: str = ""
     """Why containerd did not take it."""
     uid: int | None = None
+    gid: int | None = None
     started: bool = False
     """By its own entrypoint."""
     why: str = ""
@@ -124,19 +127,17 @@ class _Namespace:
         reference = f"{name}:latest"
         if taken.returncode or not self._has(reference):
             return Seen(refused=_reason(taken.stderr))
-        uid, why = self._started(reference, name)
+        who, why = self._started(reference, name)
         names, probed = self._looked_at(reference, name)
-        if probed is not None and uid is not None and probed != uid:
-            raise AssertionError(f"{name}: its program runs as {uid}, and the probe as {probed}")
-        return Seen(
-            uid=probed if uid is None else uid, started=uid is not None, why=why, names=names
-        )
+        assert None in {who, probed} or who == probed, f"{name} runs as {who} and as {probed}"
+        uid, gid = who or probed or (None, None)
+        return Seen(uid=uid, gid=gid, started=who is not None, why=why, names=names)
 
     def _has(self, reference: str) -> bool:
         return reference in self._ctr("images", "ls", "-q").stdout.decode().split()
 
-    def _started(self, reference: str, name: str) -> tuple[int | None, str]:
-        """As whom, or why it does not start: a program that starts says so, and pauses."""
+    def _started(self, reference: str, name: str) -> tuple[Who | None, str]:
+        """As whom, or why it does not start: a program that starts says who it is, and pauses."""
         container = f"{name}-own"
         with tempfile.TemporaryFile() as output:
             command = self._command("run", "--rm", *_bounds(name), reference, container)
@@ -156,9 +157,9 @@ class _Namespace:
                     process.wait(30)
                 said = _TOLD.search(told())
                 assert settled or said, f"{name} starts and says nothing"
-                return (int(said[1]), "") if said else (None, _reason(told()))
+                return ((int(said[1]), int(said[2])), "") if said else (None, _reason(told()))
 
-    def _looked_at(self, reference: str, name: str) -> tuple[Mapping[str, Name], int | None]:
+    def _looked_at(self, reference: str, name: str) -> tuple[Mapping[str, Name], Who | None]:
         mount = f"type=bind,src={self.folder / 'probe'},dst={PLACE},options=rbind:ro"
         options = ("--allow-new-privs", "--mount", mount)  # the probe is setuid root
         words = (reference, f"{name}-probe", f"{PLACE}/probe", "look")
@@ -167,7 +168,7 @@ class _Namespace:
             return {}, None
         assert done.returncode == 0, f"{name}: {done.stderr.decode()}"
         who, *lines = map(json.loads, done.stdout.splitlines())
-        return dict(map(_name, lines)), who["uid"]
+        return dict(map(_name, lines)), (who["uid"], who["gid"])
 
     def _ctr(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -15,26 +15,26 @@ HEAD = """\
 
 Images that a real containerd ({containerd}) starts, beside what slimgate says of them. In each runs
 a probe (`tests/oracles/probe`) that tells who it is, and tries every file that could be started,
-also through the dynamic loaders of the image. It is a shell if, given a script, it puts in the
-value of a variable or the files that a pattern matches. What only hands over to a shell (`su`,
-`script`, a `#!` line) is none, and that shell is one.
+also through the dynamic loaders of the image. It is a shell if, given a script (`-c`, or on
+standard input), it puts in the value of a variable or the files that a pattern matches. What only
+hands over to a shell (`su`, `script`, a `#!` line) is none, and that shell is one.
 
-Made by `make corpus` (root, containerd, Go, apt-get), which fails where the two differ and nothing
-here explains it; `make test` does the same with every eighteenth image.
+Made by `make corpus` (root, containerd, Go, Debian 12), which fails where the two differ and
+nothing here explains it; `make test` does the same with every eighteenth image.
 
 - **catalogue**: the images of [the catalogue](catalogue.md) but for those that tell of a pod, what
   slimgate gives up on by its limits, and the bombs. Their programs are stand-ins, so that nothing
   there works as a shell; what slimgate lists all the same is not counted.
-- **shells**: the shells of Debian packages, in many forms.
+- **shells**: the shells of Debian packages and two in Go, in many forms.
 - **look-alikes**: packages and files without a shell that speak of shells, or start programs.
 - **entrypoints**: programs of Debian's that an image starts with, or cannot.
 
 {counted}
 
-*Right*: uid and starting are as slimgate said; every file that works as a shell is listed, by the
-name by which it is one; nothing else is listed. *Otherwise*: slimgate says no to what containerd
-starts, or the like, for the reason given. *Not known*: the probe gave up on it after 2 seconds,
-twice; slimgate does not list it.
+*Right*: uid, gid and starting are as slimgate said; every file that works as a shell is listed,
+by the name by which it is one; nothing else is listed. *Otherwise*: slimgate says no to what
+containerd starts, or the like, for the reason given. *Not known*: the probe gave up on it after
+2 seconds, twice; slimgate does not list it.
 
 Not in it: a shell that was changed to hide what it is. Content search is a net, not a proof
 ([checks.md](checks.md)). Nor is a shared library that is missing: `runnable` looks for the

@@ -15,13 +15,15 @@ BUSYBOX_LS = Name(file="1:5", how="named", shell="1:5", unknown=False)
 PLAIN = Name(file="1:7", how="", shell="", unknown=False)
 
 
-def seen(uid=65532, *, started=True, **names):
+def seen(uid=65532, *, gid=0, started=True, **names):
     """A container with these programs in ``/bin``."""
-    return Seen(uid=uid, started=started, names={f"/bin/{key}": one for key, one in names.items()})
+    return Seen(
+        uid=uid, gid=gid, started=started, names={f"/bin/{key}": one for key, one in names.items()}
+    )
 
 
 def said(*shells, uid=65532, fatal=()):
-    return Said(uid=uid, fatal=fatal, shells=tuple(f"/bin/{one}" for one in shells))
+    return Said(uid=uid, gid=0, fatal=fatal, shells=tuple(f"/bin/{one}" for one in shells))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ def said(*shells, uid=65532, fatal=()):
         pytest.param(said("tool"), seen(tool=PLAIN), ["no shells: /bin/tool"], id="innocent"),
         pytest.param(said("gone"), seen(tool=PLAIN), ["no shells: /bin/gone"], id="not-there"),
         pytest.param(said(), seen(uid=0), ["uid 65532, and it runs as 0"], id="uid"),
+        pytest.param(said(), seen(gid=5), ["gid 0, and it runs with 5"], id="gid"),
         pytest.param(
             said(fatal=("runnable commandMissing",)),
             seen(),

@@ -14,13 +14,12 @@ from tests.cluster.corpus import debian, images, page
 from tests.cluster.corpus.compare import REASONS, compare
 from tests.cluster.corpus.images import CATALOGUE, LOOKALIKES, SHELLS
 from tests.cluster.corpus.node import containerd, obstacle
-from tests.oracles.support import Oracle
 
 pytestmark = pytest.mark.nodes
 WRITE = "SLIMGATE_CORPUS"
 """Set: every image, and the page is written."""
 FEW = slice(None, None, 18)
-"""Each of the 17 forms of shells, and nearly each shell."""
+"""Each of the 16 forms of shells, and nearly each shell."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def node(tmp_path_factory, provide):
     """A containerd of our own."""
     if reason := obstacle():
         _impossible(reason)
-    with containerd(tmp_path_factory.mktemp("corpus") / "node", provide(Oracle.of("probe"))) as one:
+    with containerd(tmp_path_factory.mktemp("corpus") / "node", provide(images.PROBE)) as one:
         yield one
 
 
@@ -45,7 +44,8 @@ def rows(node, provide, tmp_path_factory):
         debian.bring(images.PACKAGES)
     except debian.Unavailable as reason:
         _impossible(str(reason))
-    members = list(images.corpus(provide(Oracle.of("probe")).read_bytes()))
+    built = {program: provide(program).read_bytes() for program in images.GO}
+    members = list(images.corpus(built))
     chosen = members if os.environ.get(WRITE) else members[FEW]
     return list(compare(node, chosen, tmp_path_factory.mktemp("images")))
 

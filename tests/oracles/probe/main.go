@@ -3,8 +3,9 @@
 //	probe look           who it runs as; then every file that could be started: is it a shell?
 //	probe answer WORD    for the scripts of "look": the word, and which file's process asked
 //
-// A file is a shell if it reads a script: if `FILE -c SCRIPT` runs `probe answer` with a word that
-// is not in the script, but stands for a variable's value or for the files that a pattern matches.
+// A file is a shell if it reads a script, as `FILE -c SCRIPT` or from standard input: if it runs
+// `probe answer` with a word that is not in it, but stands for a variable's value or for the files
+// that a pattern matches.
 // To run what it is told is not enough (env, nice, timeout do). And the process that asks has to
 // be the file's own: su, script and `#!` lines hand over to a shell, and that one is told of.
 //
@@ -55,9 +56,7 @@ func main() {
 }
 
 func who() any {
-	groups, err := os.Getgroups()
-	check(err)
-	return map[string]any{"uid": os.Getuid(), "gid": os.Getgid(), "groups": groups}
+	return map[string]any{"uid": os.Getuid(), "gid": os.Getgid()}
 }
 
 func becomeRoot() error {
@@ -169,7 +168,6 @@ type script struct {
 type prober struct {
 	scripts []script
 	env     []string
-	null    int
 }
 
 func newProber(home string) *prober {
@@ -179,8 +177,6 @@ func newProber(home string) *prober {
 	if len(words) != 1 {
 		check(fmt.Errorf("%s has no word", home))
 	}
-	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
-	check(err)
 	asked := "ANSWER x" + value + " "
 	return &prober{
 		// Each has two commands: a shell may replace itself with the last one. Bourne's, C's,
@@ -194,17 +190,17 @@ func newProber(home string) *prober {
 			{"probe answer \"x$($env:SLIMGATE_WORD)\"; probe answer x", asked},  // PowerShell
 			{"probe answer @('x' + ${'SLIMGATE_WORD'}); probe answer x", asked}, // xonsh
 		},
-		env:  []string{"PATH=" + home, "SLIMGATE_WORD=" + value, "HOME=/", "TERM=dumb"},
-		null: null,
+		env: []string{"PATH=" + home, "SLIMGATE_WORD=" + value, "HOME=/", "TERM=dumb"},
 	}
 }
 
-// One way to start a file: the words before the script.
+// One way to start a file: the words before the script, or all where it comes on standard input.
 type way struct {
 	how   string
 	start string
 	argv  []string
 	only  int // so many of the scripts
+	stdin bool
 }
 
 func (p *prober) asked(one candidate, loaders []string, tried map[string]told) told {
@@ -217,8 +213,9 @@ func (p *prober) asked(one candidate, loaders []string, tried map[string]told) t
 	}
 	all := len(p.scripts)
 	own := p.first(one.file, []way{
-		{"own", one.path, []string{one.path, "-c"}, all},
-		{"own", one.path, []string{one.path, "sh", "-c"}, 1}, // busybox sh
+		{"own", one.path, []string{one.path, "-c"}, all, false},
+		{"own", one.path, []string{one.path, "sh", "-c"}, 1, false}, // busybox sh
+		{"own", one.path, []string{one.path}, 1, true},
 	})
 	if own.How != "" || own.Unknown {
 		return own
@@ -227,8 +224,8 @@ func (p *prober) asked(one candidate, loaders []string, tried map[string]told) t
 	other, known := tried[one.file]
 	if !known {
 		other = p.first(one.file, []way{
-			{"named", one.path, []string{"sh", "-c"}, 1},
-			{"named", one.path, []string{"busybox", "sh", "-c"}, 1},
+			{"named", one.path, []string{"sh", "-c"}, 1, false},
+			{"named", one.path, []string{"busybox", "sh", "-c"}, 1, false},
 		})
 		tried[one.file] = other
 	}
@@ -238,10 +235,11 @@ func (p *prober) asked(one candidate, loaders []string, tried map[string]told) t
 func (p *prober) loaded(one candidate, loaders []string) (ways []way) {
 	for _, loader := range loaders {
 		ways = append(ways,
-			way{"loader", loader, []string{loader, one.path, "-c"}, len(p.scripts)},
-			way{"loader", loader, []string{loader, "--argv0", "sh", one.path, "-c"}, 1},
-			way{"loader", loader, []string{loader, one.path, "sh", "-c"}, 1},
-			way{"loader", loader, []string{loader, "--argv0", "busybox", one.path, "sh", "-c"}, 1},
+			way{"loader", loader, []string{loader, one.path, "-c"}, len(p.scripts), false},
+			way{"loader", loader, []string{loader, "--argv0", "sh", one.path, "-c"}, 1, false},
+			way{"loader", loader, []string{loader, one.path, "sh", "-c"}, 1, false},
+			way{"loader", loader, []string{loader, "--argv0", "busybox", one.path, "sh", "-c"}, 1, false},
+			way{"loader", loader, []string{loader, one.path}, 1, true},
 		)
 	}
 	return ways
@@ -251,8 +249,11 @@ func (p *prober) first(file string, ways []way) told {
 	late := 0
 	for _, one := range ways {
 		for _, script := range p.scripts[:one.only] {
-			argv := append(one.argv[:len(one.argv):len(one.argv)], script.text)
-			output, inTime, err := p.run(one.start, argv)
+			argv, input := one.argv, script.text+"\n"
+			if !one.stdin {
+				argv, input = append(argv[:len(argv):len(argv)], script.text), ""
+			}
+			output, inTime, err := p.run(one.start, argv, input)
 			if err != nil {
 				break // it cannot be started, whatever the script
 			}
@@ -277,14 +278,19 @@ func after(output []byte, start string) (rest string, found bool) {
 }
 
 // Start a program, and end it with all that it started.
-func (p *prober) run(path string, argv []string) (output []byte, inTime bool, err error) {
+func (p *prober) run(path string, argv []string, input string) (output []byte, inTime bool, err error) {
+	given, giving, err := os.Pipe()
+	check(err)
+	_, err = giving.WriteString(input) // far less than a pipe holds
+	check(errors.Join(err, giving.Close()))
+	defer given.Close()
 	read, write, err := os.Pipe()
 	check(err)
 	out := write.Fd()
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   p.env,
-		Files: []uintptr{uintptr(p.null), out, out},
+		Files: []uintptr{given.Fd(), out, out},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	write.Close()
