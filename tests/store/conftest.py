@@ -59,6 +59,8 @@ class Shelves:
     """A shelf as several processes have it."""
 
     open: Callable[[Watched], Shelf]
+    code: str
+    """How another process opens it, where it has a ``watch``."""
     opened: list[Shelf] = field(default_factory=list)
 
     def another(self, watch: Watched | None = None) -> Shelf:
@@ -88,12 +90,14 @@ def make(request, tmp_path):
 
     def shelves(kind):
         if kind == "sqlite":
-            made.append(Shelves(lambda watch: sqlite(tmp_path / "facts.sqlite", watch)))
+            path = tmp_path / "facts.sqlite"
+            code = f"sqlite(Path({str(path)!r}), watch)"
+            made.append(Shelves(lambda watch: sqlite(path, watch), code))
         else:
             port = request.getfixturevalue("served")
             with Redis(port=port) as emptied:
                 emptied.flushall()
-            made.append(Shelves(lambda watch: valkey(port, watch)))
+            made.append(Shelves(lambda watch: valkey(port, watch), f"valkey({port}, watch)"))
         return made[-1]
 
     yield shelves

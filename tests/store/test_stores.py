@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,7 +12,18 @@ import pytest
 
 from tests.store.conftest import Watched, tiered
 from webhook.limits import Deadline
+
+HOLDER = """
+import time
+from tests.store.conftest import *
+from webhook.limits import Deadline
 from webhook.store import tiered as tiers
+tiers.CLAIM_SECONDS, tiers._RENEWED = 1.0, 0.3
+watch = Watched()
+with tiered(SHELF, watch).turn("a", "place", Deadline.never()):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 def soon(seconds: float = 20) -> Deadline:
@@ -202,28 +216,18 @@ def test_where_the_first_fails_the_next_one_does_it(two):
     assert second.recall("a") == 1
 
 
-def test_whoever_died_is_missed_in_seconds(shelves, monkeypatch):
-    monkeypatch.setattr(tiers, "CLAIM_SECONDS", 1.0)
-    store, dead = tiered(shelves.another(), Watched()), shelves.another()
-    (claim,) = claims(store, "a", "place")
-    assert dead.claim(claim, "dead", 1.0)  # and nobody renews it
-    begun = time.monotonic()
-
-    with store.turn("a", "place", soon()):
-        assert 0.8 < time.monotonic() - begun < 3
-
-
-def test_whoever_lives_is_waited_for_longer_than_a_claim_lasts(two, monkeypatch):
-    monkeypatch.setattr(tiers, "CLAIM_SECONDS", 0.6)
-    monkeypatch.setattr(tiers, "_RENEWED", 0.2)
-    (first, second), _ = two
-    turn = first.turn("a", "place", soon())
-    turn.__enter__()
-    threading.Timer(1.5, turn.__exit__, (None, None, None)).start()
-    begun = time.monotonic()
-
-    with second.turn("a", "place", soon()):
-        assert time.monotonic() - begun > 1.3
+def test_whoever_is_killed_is_missed_in_seconds(shelves):
+    """By SIGKILL, while it finds something out; until then it is waited for."""
+    code = HOLDER.replace("SHELF", shelves.code)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        time.sleep(1.5)  # longer than its claim lasts by itself
+        threading.Timer(0.5, holder.kill).start()
+        begun = time.monotonic()
+        with tiered(shelves.another(), Watched()).turn("a", "place", soon()):
+            assert 0.5 < time.monotonic() - begun < 4
 
 
 def test_nobody_waits_until_there_is_no_time_left_to_do_it(two):
@@ -254,21 +258,3 @@ def test_a_claim_is_its_holders(shelves):
     assert other.claim("c", "other", 60)
     one.renew("c", "one", 60)
     assert not one.claim("c", "one", 60)
-
-
-def claims(store, key, claim):
-    """Names that are claimed for a key in its turn."""
-    names = []
-    shelf = store._place.shelf
-
-    class Seen:
-        def claim(self, name, holder, seconds):
-            names.append(name)
-            return True
-
-        def __getattr__(self, name):
-            return getattr(shelf, name)
-
-    spied = tiered(Seen(), Watched())
-    with spied.turn(key, claim, soon()):
-        return names
