@@ -20,7 +20,7 @@ standard input), it puts in the value of a variable or the files that a pattern 
 hands over to a shell (`su`, `script`, a `#!` line) is none, and that shell is one.
 
 Made by `make corpus` (root, containerd, Go, Debian 12), which fails where the two differ and
-nothing here explains it; `make test` does the same with every eighteenth image.
+nothing here explains it; `make test` does the same with every twenty-fifth image.
 
 - **catalogue**: the images of [the catalogue](catalogue.md) but for those that tell of a pod, what
   slimgate gives up on by its limits, and the bombs. Their programs are stand-ins, so that nothing

@@ -246,28 +246,31 @@ func (p *prober) loaded(one candidate, loaders []string) (ways []way) {
 }
 
 func (p *prober) first(file string, ways []way) told {
-	late := 0
+	times := 0
 	for _, one := range ways {
 		for _, script := range p.scripts[:one.only] {
 			argv, input := one.argv, script.text+"\n"
 			if !one.stdin {
 				argv, input = append(argv[:len(argv):len(argv)], script.text), ""
 			}
-			output, inTime, err := p.run(one.start, argv, input)
+			output, end, err := p.run(one.start, argv, input)
 			if err != nil {
 				break // it cannot be started, whatever the script
 			}
 			if rest, understood := after(output, script.line); understood {
 				return told{How: one.how, Shell: cmp.Or(rest, file)}
 			}
-			if !inTime {
-				if late++; late == most {
+			if end == crashed {
+				break // as shared libraries do: they have nothing to start
+			}
+			if end == late {
+				if times++; times == most {
 					return told{Unknown: true}
 				}
 			}
 		}
 	}
-	return told{Unknown: late > 0}
+	return told{Unknown: times > 0}
 }
 
 // The rest of the line that begins so: which file's process asked, or nothing.
@@ -278,7 +281,7 @@ func after(output []byte, start string) (rest string, found bool) {
 }
 
 // Start a program, and end it with all that it started.
-func (p *prober) run(path string, argv []string, input string) (output []byte, inTime bool, err error) {
+func (p *prober) run(path string, argv []string, input string) (output []byte, how end, err error) {
 	given, giving, err := os.Pipe()
 	check(err)
 	_, err = giving.WriteString(input) // far less than a pipe holds
@@ -296,7 +299,7 @@ func (p *prober) run(path string, argv []string, input string) (output []byte, i
 	write.Close()
 	if err != nil {
 		read.Close()
-		return nil, true, err
+		return nil, ended, err
 	}
 	collected := make(chan []byte)
 	go func() {
@@ -305,46 +308,62 @@ func (p *prober) run(path string, argv []string, input string) (output []byte, i
 		io.Copy(io.Discard, read)
 		collected <- kept.Bytes()
 	}()
-	exited := make(chan struct{})
+	exited := make(chan end, 1)
 	go func() {
-		wait(pid)
+		status, _ := wait(pid)
+		if status.Signaled() {
+			exited <- crashed
+		} else {
+			exited <- ended
+		}
 		close(exited)
 	}()
-	inTime = settled(pid, exited)
+	how = settled(pid, exited)
 	syscall.Kill(-1, syscall.SIGKILL)
-	<-exited
-	for wait(-1) {
+	for range exited {
+	}
+	for err = nil; err == nil; {
+		_, err = wait(-1)
 	}
 	output = <-collected
 	read.Close()
-	return output, inTime, nil
+	return output, how, nil
 }
 
-// Whether it ended in time, or pauses: until a signal comes, and nobody here would send one. So do
-// the programs of forged images.
-func settled(pid int, exited <-chan struct{}) bool {
-	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
+// How a program comes to its end.
+type end int
+
+const (
+	ended end = iota
+	crashed
+	late
+)
+
+// One that pauses has ended: it waits for a signal that nobody here would send. So do the programs
+// of forged images.
+func settled(pid int, exited <-chan end) end {
+	over, look := time.After(patience), time.NewTicker(10*time.Millisecond)
 	defer look.Stop()
 	for {
 		select {
-		case <-exited:
-			return true
-		case <-late:
-			return false
+		case how := <-exited:
+			return how
+		case <-over:
+			return late
 		case <-look.C:
 			call, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
 			if strings.HasPrefix(string(call), fmt.Sprintf("%d ", syscall.SYS_PAUSE)) {
-				return true
+				return ended
 			}
 		}
 	}
 }
 
-func wait(pid int) bool {
+func wait(pid int) (status syscall.WaitStatus, err error) {
 	for {
-		_, err := syscall.Wait4(pid, nil, 0, nil)
+		_, err = syscall.Wait4(pid, &status, 0, nil)
 		if err != syscall.EINTR {
-			return err == nil
+			return status, err
 		}
 	}
 }
