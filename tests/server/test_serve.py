@@ -257,7 +257,8 @@ def test_a_body_that_is_too_long(server):
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", str(100 << 20))
         connection.endheaders()
-        assert connection.getresponse().status == 413
+        response = connection.getresponse()
+        assert (response.status, response.getheader("Connection")) == (413, "close")
     assert once(server)[1]["allowed"]
 
 

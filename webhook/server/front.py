@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from webhook.judge.message import clean
+from webhook.server.app import LARGE
 from webhook.server.ending import Ending
 from webhook.server.log import Log
 
@@ -57,7 +58,7 @@ class Front:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer on the port of reviews."""
-        start = partial(self._start, start_response)
+        start = partial(self._start, start_response, closes=_large(environ))
         if environ["PATH_INFO"] == "/validate":
             self._ending.asked()
         refusal = self._refusal(environ.get("gunicorn.socket"))
@@ -81,9 +82,9 @@ class Front:
             return "stopping"
         return "starting" if self._app is None else self._certificate()
 
-    def _start(self, start_response: StartResponse, *answer: Any) -> Any:
+    def _start(self, start_response: StartResponse, *answer: Any, closes: bool) -> Any:
         """Asked as late as can be: of a review under way when the end begins, too."""
-        if self._ending.begun:
+        if closes or self._ending.begun:
             self._thread.request.force_close()
         return start_response(*answer)
 
@@ -96,6 +97,12 @@ class Front:
             return None
         told = clean(", ".join(names), _MAX_NAME) or "no name"
         return f"the client's certificate is for {told}: not one of --client-name"
+
+
+def _large(environ: Mapping[str, Any]) -> bool:
+    """Whether its body may be left unread: then no thread waits for it, and the client is told."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    return "HTTP_TRANSFER_ENCODING" in environ or int(length) >= LARGE
 
 
 def names_of(certificate: Mapping[str, Any]) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ _ARRIVED: Final = 64 * MIB
 """Bytes of all requests that are not whole yet; beyond, the one that began first is given up."""
 _HEAD: Final = 64 * KIB
 _DRAIN: Final = 0.1
-"""Seconds to take the rest of a body that nobody wanted, before the connection is closed."""
+"""Seconds to take the rest of a body that nobody wanted: closed upon it, the client might not see
+the answer."""
 _READ: Final = 64 * KIB
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 
@@ -131,9 +132,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._give_up(first)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # noqa: FBT001 - gunicorn's
-        """A thread is not kept by a body that comes slowly, and that nobody wants."""
-        deadline = time.monotonic() + _DRAIN
-        return keepalive and bool(conn.parser.finish_body(deadline=deadline))
+        """Whether it is kept. If not, it is read on for a moment, so that the answer is seen."""
+        if keepalive:
+            return bool(super()._keepalive_after(conn, keepalive))
+        conn.parser.finish_body(deadline=time.monotonic() + _DRAIN)
+        return False
 
     def _receive(self, one: Any, begun: bytes = b"") -> None:
         arriving = _Arriving(one, time.monotonic() + REQUEST, bytearray(begun))
