@@ -24,6 +24,8 @@ REASONS = {
     "17 User 1:2:3": _GROUP,
     "its loader is not there": "a shell by its name; with one file more it is one",
     "toybox: the package": "a shell by its name; Debian builds toybox without one, others do not",
+    "one of its libraries is where nobody looks": "it is in the image; not all folders are known "
+    "that a loader looks in, so nothing is said",
     "klibc-utils /usr/lib/klibc/bin/sh: no x bit, and a loader": "klibc's loader starts nothing by "
     "itself, as others do; slimgate takes what a program asks for (PT_INTERP) for one that does",
 }

@@ -330,6 +330,31 @@ def _entered(entrypoint: Sequence[str], layers: Sequence[Callable[[], Layer]]) -
     return built(base(), *made, entrypoint=entrypoint, compression="none")
 
 
+def _tool(path: str, package: str) -> Callable[[], Layer]:
+    return lambda: _one(path, debian.program(package, path))
+
+
+def _of(*packages: str) -> Callable[[], Layer]:
+    return lambda: debian.libraries(*packages)
+
+
+_PERL = _tool("usr/bin/perl", "perl-base")
+_PRINT = 'print "uid 65532 gid 65532\\n";'
+_TELLS = ["/usr/bin/perl", "-e", _PRINT]
+_FOLDER = "lib/x86_64-linux-gnu"
+_CRYPT = "libcrypt.so.1.1.0"
+
+
+def _loader() -> Layer:
+    name = "ld-linux-x86-64.so.2"
+    return _one(f"lib64/{name}", debian.program("libc6", f"{_FOLDER}/{name}"))
+
+
+def _aside() -> Layer:
+    """A library of perl's where nobody looks for it."""
+    return _one("opt/libcrypt.so.1", debian.program("libcrypt1", f"{_FOLDER}/{_CRYPT}"))
+
+
 STARTS: Mapping[str, tuple[Sequence[str], Sequence[Callable[[], Layer]]]] = {
     "by its path": (["/bin/dash", "-c", TELL], [_libraries, _dash]),
     "by PATH": (["dash", "-c", TELL], [_libraries, _dash]),
@@ -369,5 +394,33 @@ STARTS: Mapping[str, tuple[Sequence[str], Sequence[Callable[[], Layer]]]] = {
         ],
     ),
     "a folder": (["/app"], [_libraries, _dash, lambda: [folder("app")]]),
+    "all its libraries are there": (_TELLS, [_of("libc6", "libcrypt1"), _PERL]),
+    "its libc is not there": (_TELLS, [_loader, _PERL]),
+    "one of its libraries is not there": (_TELLS, [_of("libc6"), _PERL]),
+    "one of its libraries is whited out": (
+        _TELLS,
+        [
+            _of("libc6", "libcrypt1"),
+            _PERL,
+            lambda: [whiteout(f"{_FOLDER}/{name}") for name in (_CRYPT, "libcrypt.so.1")],
+        ],
+    ),
+    "one of its libraries is where nobody looks": (_TELLS, [_of("libc6"), _PERL, _aside]),
+    "and LD_LIBRARY_PATH tells where": (
+        ["/entry"],
+        [
+            _of("libc6"),
+            _PERL,
+            _env,
+            _aside,
+            lambda: [
+                file(
+                    "entry",
+                    b"#!/usr/bin/env -S LD_LIBRARY_PATH=/opt perl\n" + _PRINT.encode(),
+                    mode=0o755,
+                )
+            ],
+        ],
+    ),
 }
 """By name: what is to start, and the layers."""

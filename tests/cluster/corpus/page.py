@@ -37,8 +37,7 @@ containerd starts, or the like, for the reason given. *Not known*: the probe gav
 2 seconds, twice; slimgate does not list it.
 
 Not in it: a shell that was changed to hide what it is. Content search is a net, not a proof
-([checks.md](checks.md)). Nor is a shared library that is missing: `runnable` looks for the
-dynamic loader alone.
+([checks.md](checks.md)).
 """
 COUNTED = """\
 | | images | run | right | otherwise | shells that work | found | listed besides |
