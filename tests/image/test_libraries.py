@@ -171,6 +171,26 @@ def test_very_many_hostile_programs_are_bounded():
     assert size < 200 * 5000
 
 
+def test_readelf_says_the_same():
+    """Of the programs of this machine."""
+    if not shutil.which("readelf"):
+        pytest.skip("readelf is not there")
+    compared = 0
+    for path in sorted(Path("/usr/bin").iterdir())[:600:3]:
+        if path.is_symlink() or not path.is_file():
+            continue
+        program = path.read_bytes()
+        found = read(program) if program.startswith(elf.MAGIC) else None
+        if found is None:
+            continue
+        told = subprocess.run(["readelf", "-dW", path], check=True, capture_output=True, text=True)
+        names = re.findall(r"\(NEEDED\).*\[(.*)\]", told.stdout)
+        folders = re.findall(r"\((?:RPATH|RUNPATH)\).*\[(.*)\]", told.stdout)
+        assert found == Needed("\0".join(names).encode(), ":".join(folders).encode()), path
+        compared += 1
+    assert compared > 10
+
+
 class Root:
     """A folder that programs are started in, as root of their own."""
 
