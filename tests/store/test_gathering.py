@@ -56,7 +56,7 @@ def process(shelves):
     """Begin a process over the one shelf."""
     closing = []
 
-    def begin(images, *, limits=Limits(), may=None, reader=None):  # noqa: B008 - a value
+    def begin(images, *, limits=Limits(), may=None, reader=None, seal=b""):  # noqa: B008 - a value
         watch, source = Watched(), ForgedSource(images)
         shelf = shelves.another(watch)
         lanes = Lanes(4, 8), Lanes(4, 8)
@@ -67,7 +67,7 @@ def process(shelves):
             caches=caches(
                 tag_seconds=600,
                 limits=limits,
-                shelved=Shelved(shelf=shelf, watch=watch),
+                shelved=Shelved(shelf=shelf, watch=watch, seal=seal),
                 packed=reader is not None,
             ),
             reader=reader,
@@ -188,6 +188,15 @@ def test_a_burst_over_several_processes_fetches_each_blob_once(process):
     asked = [what for one in begun for what in one.source.asked]
     assert [asked.count(digest) for digest in APP.layers] == [1, 1]
     assert (asked.count(TAG), asked.count(f"HEAD {TAG}")) == (1, 3)
+
+
+def test_two_releases_at_one_server_do_not_overwrite_each_others(process):
+    for _ in range(2):
+        for seal in (b"one" * 11, b"other" * 7):
+            one = process({TAG: APP}, seal=seal)
+            one.read()
+            assert one.watch.lookups["broken"] == 0
+    assert one.watch.lookups == {"hit": 2}
 
 
 def test_pods_of_several_namespaces_wait_for_one_fetch_too(process):

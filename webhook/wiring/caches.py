@@ -6,6 +6,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from webhook.gather.flights import Facts
@@ -85,7 +86,9 @@ def caches(
     layers: Facts[LayerKey, Any] = Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_layer)
     files: Facts[str, Files] = Memory(capacity=_LAYER_BYTES, clock=clock, weigh=of_files)
     if shelved is not None:
-        behind = partial(shelved.behind, edition=edition((limits, *bases)))
+        # Releases with keys of their own would else overwrite each other's at one server.
+        whose = sha256(shelved.seal).hexdigest()
+        behind = partial(shelved.behind, edition=edition((limits, *bases, whose)))
         opened = behind(opened, "images", Codec(tuple[ImageFacts, ...]))
         codec: Packing[Any] = Verbatim() if packed else Codec[Layer](Layer)
         layers = behind(layers, "layers", codec)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -24,6 +25,7 @@ from tests.cluster.support.installed import CHART, NAMESPACE, RELEASE, SELECTOR,
 from tests.cluster.support.load import load
 from tests.cluster.support.objects import pod, template
 from tests.cluster.support.processes import eventually
+from tests.cluster.support.web import request
 from tests.support import forge
 from tests.support.push import push
 from tests.support.samples import SAMPLES
@@ -144,6 +146,20 @@ def test_good_workloads_of_every_kind_run(gate, images):
     for name in ("good-job", "by-hand"):
         label = f"job-name={name}"
         assert eventually(lambda label=label: running(real, label), seconds=60), name
+
+
+def test_what_is_known_of_images_is_kept_in_a_file_of_each_pod(gate):
+    """Whoever read one kept it; nobody had trouble with the file."""
+    gate.settled()
+    told = "\n".join(
+        request("GET", f"http://{one['status']['podIP']}:9090/metrics").body.decode()
+        for one in gate.pods()
+    )
+    kept = re.findall(r'^slimgate_store_lookups_total{.*outcome="miss"} (\S+)', told, re.MULTILINE)
+    troubles = re.findall(r"^slimgate_store_troubles_total{.*} (\S+)", told, re.MULTILINE)
+    assert sum(map(float, kept)) >= 3, told  # an image, a layer, and what it leaves
+    assert troubles
+    assert not sum(map(float, troubles)), told
 
 
 def running(real, label):
