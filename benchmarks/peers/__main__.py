@@ -1,6 +1,6 @@
 """Ask the tools at hand whether images run as root, and write docs/peers.md.
 
-    python -m benchmarks.peers --dockle PATH --kyverno PATH
+    python -m benchmarks.peers --dockle PATH --kyverno PATH --trivy PATH
 
 A tool that is not named is taken from where ``benchmarks.peers.build`` puts it.
 """

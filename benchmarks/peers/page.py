@@ -20,7 +20,7 @@ The page is written by `python -m benchmarks.peers`, which runs the tools:
 
 ```console
 $ python -m benchmarks.peers.build      # from their Go modules: minutes, and GiB of Go's caches
-$ python -m benchmarks.peers --dockle PATH --kyverno PATH
+$ python -m benchmarks.peers --dockle PATH --kyverno PATH --trivy PATH
 ```
 
 A tool that is not at hand is left out. What counts is its answer, not its reasons:
@@ -31,6 +31,10 @@ A tool that is not at hand is left out. What counts is its answer, not its reaso
   `benchmarks/peers/tools.py`. It refuses images whose `imageData.configData.config.User` is empty,
   `0` or `root`. That is more than Kyverno's own examples ask for; a policy may list more spellings,
   and none can look into `/etc/passwd`.
+- **Trivy**: `DS-0002`, "Image user should not be 'root'", of `trivy image --image-config-scanners
+  misconfig` with the checks that are built in. It judges a Dockerfile that it makes of the image's
+  history and `User`; the history of these images gives no line of one, so it says nothing where
+  there is no `User` either.
 
 The images are borders, not what people deploy: the counts say where a tool's answer ends, not how
 often it is wrong in a cluster. slimgate has no row, since the catalogue is its own test; that its

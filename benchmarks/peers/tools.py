@@ -78,6 +78,24 @@ def kyverno(program: Path, image: str) -> bool | None:
     return {"fail": True, "pass": False}.get(results[0]) if len(results) == 1 else None
 
 
+TRIVY_ROOT = "DS-0002"
+
+
+def trivy(program: Path, image: str) -> bool | None:
+    """Trivy's DS-0002, "Image user should not be 'root'", by the checks that came with it."""
+    said = document(
+        [
+            *(program, "image", "--insecure", "--image-src", "remote", "--format", "json"),
+            *("--scanners", "misconfig", "--image-config-scanners", "misconfig"),
+            *("--skip-check-update", "--skip-version-check", "--disable-telemetry", image),
+        ]
+    )
+    results = [] if said is None else said.get("Results", [])
+    judged = [one for one in results if one["Class"] == "config"]
+    failed = (fault["ID"] for one in judged for fault in one.get("Misconfigurations", []))
+    return TRIVY_ROOT in failed if judged else None
+
+
 def document(command: list[Any], *, seconds: float = SECONDS) -> dict[str, Any] | None:
     """What the program writes, from its first brace on; None where no document comes in time."""
     try:
@@ -106,8 +124,8 @@ def _run(command: list[Any], seconds: float) -> str:
 
 
 Ask = Callable[[Path, str], bool | None]
-TOOLS: dict[str, Ask] = {"Dockle": dockle, "Kyverno": kyverno}
-VERSION = {"Dockle": "--version", "Kyverno": "version"}
+TOOLS: dict[str, Ask] = {"Dockle": dockle, "Kyverno": kyverno, "Trivy": trivy}
+VERSION = {"Dockle": "--version", "Kyverno": "version", "Trivy": "--version"}
 
 
 def version(name: str, program: Path) -> str:
