@@ -6,7 +6,7 @@ from tests.catalogue.case import FINE, SHELL, Case, found, shells
 from tests.catalogue.images import app, raw
 from tests.support.forge import file, folder, hardlink, symlink
 from tests.support.rawtar import member, pax
-from tests.support.samples import busybox, dynamic, elf, packed, program
+from tests.support.samples import STOPS, busybox, dynamic, elf, linked, packed, program
 
 BUSYBOX = program("busybox/busybox", b"BusyBox v1.37.0 (2024-09-26 21:31:42 UTC)\0")
 TOYBOX = b"Toybox 0.8.9 multicall binary\0see https://landley.net/toybox\0"
@@ -330,6 +330,35 @@ CASES = (
         app([file("app/server", elf(), mode=0o777)]),
         "clean",
         "it may rewrite itself; no check asks",
+        FINE,
+    ),
+    Case(
+        "87c a library that is nowhere",
+        app(
+            [
+                file("app/server", linked("libz.so.1", "libc.so.6"), mode=0o755),
+                file("lib64/ld-linux-x86-64.so.2", elf(code=STOPS), mode=0o755),
+                file("usr/lib/libc.so.6"),
+            ]
+        ),
+        "clean",
+        "the loader does not find libz.so.1 (it is a stand-in)",
+        found(denied="runnable libraryMissing"),
+    ),
+    Case(
+        "87d what musl's loader is itself",
+        app(
+            [
+                file(
+                    "app/server",
+                    linked("libc.musl-x86_64.so.1", loader="/lib/ld-musl-x86_64.so.1"),
+                    mode=0o755,
+                ),
+                program("lib/ld-musl-x86_64.so.1"),
+            ]
+        ),
+        "its libc is missing",
+        "it starts (its loader is a stand-in)",
         FINE,
     ),
 )

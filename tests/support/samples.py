@@ -52,6 +52,10 @@ class Sample:
 
 
 ADDRESS, EHDR, PHDR = 0x400000, 64, 56
+LINKED = 0x10000000
+"""Where programs lie whose loader is ``elf()``, which lies at ``ADDRESS``."""
+STOPS = bytes.fromhex("bf7f000000 b8e7000000 0f05")
+"""exit_group(127), as dynamic loaders end that find not everything."""
 CODE = bytes.fromhex(
     "4883ec40 488d742440 48ffce c6060a"  # a buffer on the stack, filled from its end: a line feed
     "b868000000 0f05 e841000000"  # getgid, and its digits
@@ -64,13 +68,13 @@ CODE = bytes.fromhex(
 )
 
 
-def elf(payload: bytes = b"") -> bytes:
+def elf(payload: bytes = b"", code: bytes = CODE) -> bytes:
     """A small static amd64 program that prints ``uid 65532 gid 65532``, whoever it is, and sleeps.
 
     ``payload`` comes along as read-only data.
     """
     start = EHDR + PHDR
-    size = start + len(CODE) + len(payload)
+    size = start + len(code) + len(payload)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01",  # 64 bits, little-endian, version 1
@@ -79,7 +83,7 @@ def elf(payload: bytes = b"") -> bytes:
         *(EHDR, PHDR, 1, 0, 0, 0),
     )
     load = struct.pack("<IIQQQQQQ", 1, 5, 0, ADDRESS, ADDRESS, size, size, 0x1000)
-    return header + load + CODE + payload
+    return header + load + code + payload
 
 
 def dynamic(payload: bytes = b"") -> bytes:
@@ -100,7 +104,7 @@ def dynamic(payload: bytes = b"") -> bytes:
 def linked(
     *needed: str, loader: str = "/lib64/ld-linux-x86-64.so.2", run_path: str | None = None
 ) -> bytes:
-    """A program that needs these libraries, and holds nothing to run."""
+    """A program that needs these libraries, and holds nothing to run: what runs is its loader."""
     words = [b"", *(name.encode() for name in needed)]
     words += [] if run_path is None else [run_path.encode()]
     places = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
@@ -111,18 +115,18 @@ def linked(
     start = EHDR + 3 * PHDR
     interpreter, text = start, start + len(named)
     table = text + len(strings)
-    tags += [(5, ADDRESS + text), (10, len(strings)), (0, 0)]  # DT_STRTAB, DT_STRSZ, DT_NULL
+    tags += [(5, LINKED + text), (10, len(strings)), (0, 0)]  # DT_STRTAB, DT_STRSZ, DT_NULL
     size = table + 16 * len(tags)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01",
         *(2, 62, 1),
-        *(ADDRESS + start, EHDR, 0, 0),
+        *(LINKED + start, EHDR, 0, 0),
         *(EHDR, PHDR, 3, 0, 0, 0),
     )
     places = ((3, interpreter, len(named)), (1, 0, size), (2, table, size - table))
     segments = b"".join(
-        struct.pack("<IIQQQQQQ", kind, 4, at, ADDRESS + at, ADDRESS + at, long, long, 1)
+        struct.pack("<IIQQQQQQ", kind, 4, at, LINKED + at, LINKED + at, long, long, 1)
         for kind, at, long in places
     )
     section = b"".join(struct.pack("<QQ", *tag) for tag in tags)
