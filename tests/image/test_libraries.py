@@ -117,7 +117,9 @@ def test_what_musl_is_itself(names, there, expected):
 
 
 def test_a_loader_that_nobody_knows():
-    assert lacks(app("libz.so.1", loader="lib/ld-uClibc.so.0")) is None
+    strange = app("libz.so.1", loader="lib/ld-uClibc.so.0")
+    assert lacks(strange) is None
+    assert lacks(strange, forge.file(MUSL, b""), forge.file(GLIBC, b"")) is None
 
 
 def test_links_count():

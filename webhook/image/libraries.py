@@ -139,8 +139,7 @@ class Present:
     def lacks(self, interpreter: bytes, wanted: Needed) -> bytes | None:
         """The first library of which there is certainly no file; None where that cannot be said."""
         loader = interpreter.rpartition(b"/")[2]
-        known = self._musl or _GLIBC.fullmatch(loader)  # without a musl loader musl starts nothing
-        if not known or self._told:
+        if self._told or not (_GLIBC.fullmatch(loader) or _MUSL.fullmatch(loader)):
             return None
         lacking = (name for name in wanted.names.split(b"\0") if name not in self._names)
         return next((name for name in lacking if self._looked_for(name)), None)
