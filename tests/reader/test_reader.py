@@ -246,15 +246,17 @@ def test_it_ends_with_whoever_began_it():
     """However that one ends."""
     program = (
         "import os, time; from webhook.reader.own import Own\n"
-        "own = Own(); print(own._process.pid, flush=True); time.sleep(60)"
+        "own = Own(); print(own._process.pid, own.path, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    pid = int(parent.stdout.readline())
+    number, path = parent.stdout.readline().split()
+    pid, folder = int(number), Path(path).parent
     assert Path(f"/proc/{pid}").exists()
     parent.kill()
     parent.wait()
     parent.stdout.close()
     assert eventually(lambda: "Z" in state(pid))
+    assert not folder.exists()
 
 
 def state(pid):

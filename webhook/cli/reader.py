@@ -6,6 +6,7 @@ import selectors
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -92,6 +93,9 @@ def command(
         raise UsageError(f"{path}: {error.strerror or error}") from error
     ending = _Ending(linger or 0.0, sys.stdin if until_stdin_ends else None)
     readers.run(ending.over)
+    if until_stdin_ends:  # the folder was made for this socket, and whoever made it may be gone
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 class _Ending:
