@@ -361,12 +361,12 @@ def _review(image: str) -> bytes:
 
 
 def _kill(server: int, done: Soaked, over: threading.Event) -> None:
-    """A process that reads a layer every second where there is one, all of them every minute."""
+    """One that reads a layer every second where there is one; what begins them every minute."""
     for second in itertools.count(1):
         if over.wait(1):
             return
         for reader in _children(server):
-            victims = [reader] if second % 60 == 30 else _children(reader)[:1]
+            victims = [reader] if second % 60 == 3 else _children(reader)[:1]
             for pid in victims:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

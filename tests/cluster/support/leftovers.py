@@ -38,9 +38,9 @@ def marked(mark: str = MARK) -> dict[int, str]:
             words = (place / "environ").read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended
-        mark = next((one for one in words if one.startswith(f"{mark}=".encode())), None)
-        if mark is not None:
-            found[int(place.name)] = os.fsdecode(mark).partition("=")[2]
+        own = next((one for one in words if one.startswith(f"{mark}=".encode())), None)
+        if own is not None:
+            found[int(place.name)] = os.fsdecode(own).partition("=")[2]
     return found
 
 
