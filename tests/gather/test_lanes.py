@@ -138,7 +138,7 @@ def test_threads_end_with_the_work():
     until = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.005)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # others of earlier tests may have ended, too
 
 
 def test_a_call_without_end_does_not_keep_the_process():
