@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,8 @@ def slimgate(
         *options,
     ]
     ready = partial(answers, f"https://127.0.0.1:{gate.port}/readyz", trust=gate.trust)
-    with running(command, log=folder / "log", ready=ready, seconds=30):
+    at_once = signal.SIGINT  # SIGTERM would have it answer on for a while
+    with running(command, log=folder / "log", ready=ready, seconds=30, end=at_once):
         yield gate
 
 
