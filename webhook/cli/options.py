@@ -65,12 +65,9 @@ class LimitType(click.ParamType[tuple[str, int]]):
             names = ", ".join(Limits.__dataclass_fields__)
             self.fail(f"{name!r} is no limit: there are {names}", param, ctx)
         try:
-            count = int(Quantity.parse(text))
+            return name, _count(text)
         except ValueError as error:
             self.fail(f"{name}: {error}", param, ctx)
-        if count < 1:
-            self.fail(f"{name}: must be more than none", param, ctx)
-        return name, count
 
 
 class Size(click.ParamType[int]):
@@ -83,12 +80,17 @@ class Size(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            count = int(Quantity.parse(value))
+            return _count(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if count < 1:
-            self.fail("must be more than none", param, ctx)
-        return count
+
+
+def _count(text: str) -> int:
+    """Of a quantity, more than none. Raises ``ValueError``."""
+    count = int(Quantity.parse(text))
+    if count < 1:
+        raise ValueError("must be more than none")
+    return count
 
 
 class PlatformType(click.ParamType[Platform]):

@@ -12,9 +12,8 @@ from typing import TextIO
 
 import click
 
-from webhook.cli.options import Duration, option, version
+from webhook.cli.options import Duration, Size, option, version
 from webhook.errors import UsageError
-from webhook.image.quantity import Quantity
 from webhook.reader.sandbox import confinable
 from webhook.reader.server import Bounds, Readers
 from webhook.server.log import json_log
@@ -37,6 +36,7 @@ from webhook.server.log import json_log
 )
 @option(
     "--memory",
+    type=Size(),
     default="512Mi",
     show_default=True,
     help="What such a process may take.",
@@ -61,7 +61,7 @@ def command(
     *,
     path: Path,
     jobs: int,
-    memory: str,
+    memory: int,
     time_limit: float,
     linger: float | None,
     until_stdin_ends: bool,
@@ -80,13 +80,9 @@ def command(
     Without --reader, slimgate serve begins one for itself.
     """  # noqa: D301 - click's mark for lines that are not wrapped
     log = json_log(sys.stderr)
-    try:
-        size = int(Quantity.parse(memory))
-    except ValueError as error:
-        raise UsageError(f"--memory: {error}") from error
     if (obstacle := confinable()) is not None:
         log.warning("reader-unconfined", detail=obstacle)
-    bounds = Bounds(jobs=jobs, memory=size, seconds=time_limit)
+    bounds = Bounds(jobs=jobs, memory=memory, seconds=time_limit)
     try:
         readers = Readers(path, bounds, lambda word, text: log.warning(word, detail=text))
     except OSError as error:

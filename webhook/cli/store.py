@@ -11,12 +11,11 @@ import click
 
 from webhook.cli.options import FILE, Command, Size, option
 from webhook.errors import UsageError
-from webhook.limits import MIB
 from webhook.settings import SQLiteSettings, ValkeySettings
+from webhook.store.sqlite import SMALLEST
 
 _SHORTEST_KEY = 32
 """Bytes."""
-_SMALLEST = MIB
 _LAST_PORT = 65_535
 Kind = Literal["memory", "sqlite", "valkey"]
 
@@ -48,7 +47,7 @@ def _sqlite(told: dict[str, Any]) -> SQLiteSettings:
         raise UsageError("--store sqlite needs --store-file")
     if told["store_size"] is None:
         return SQLiteSettings(file=told["store_file"])
-    if told["store_size"] < _SMALLEST:
+    if told["store_size"] < SMALLEST:
         raise UsageError("--store-size has to be 1Mi at least")
     return SQLiteSettings(file=told["store_file"], size=told["store_size"])
 
