@@ -31,6 +31,7 @@ _WHAT_FACTS_ARE_MADE_BY: Final = (
     *sorted(one for one in (_ROOT / "image").iterdir() if one.is_file()),
     _ROOT / "gather" / "opening.py",
     _ROOT / "gather" / "reading.py",
+    _ROOT / "reader" / "messages.py",  # how its processes pack a layer
     _ROOT / "reader" / "messages.py",
     _ROOT / "store" / "codec.py",
 )
