@@ -150,11 +150,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         try:
             event = arriving.take()
         except OSError as error:  # ssl.SSLError is one
-            self._held += len(arriving.data) - before
             self.log.debug("a request did not come: %s", error)
+            event = None
+        self._held += len(arriving.data) - before
+        if event is None:
             self._give_up(arriving)
             return
-        self._held += len(arriving.data) - before
         if event:
             self.poller.register(one.sock, event, partial(self._go_on, arriving))
             arriving.waits = True
