@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from webhook.unix import listening
+
 KEEPER = "listener.sock"
 """Name in the shared folder."""
 _HELD, _NONE, _HOLD, _DROP = b"1", b"0", b"h", b"d"
 _SECONDS = 2.0
 """Longest wait for the other end."""
+_WAITING = 8
 _AGAIN = 1.0
 """Seconds between looks at whether it is still held."""
 
@@ -31,11 +34,7 @@ class Keeper:
     def __init__(self, folder: Path) -> None:
         """Hold what is brought, until it is to be dropped or ``close``."""
         self._path = folder / KEEPER
-        self._path.unlink(missing_ok=True)  # of one that was killed
-        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._door.bind(str(self._path))
-        self._path.chmod(0o600)
-        self._door.listen()
+        self._door = listening(self._path, _WAITING, socket.SOCK_SEQPACKET)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()

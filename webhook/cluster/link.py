@@ -9,7 +9,6 @@ token and speaks to no API server: what it may learn is what can be asked here.
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from webhook import unix
 from webhook.cluster.state import SOCKET, NamespaceState
 from webhook.errors import StateUnknown
 from webhook.gather.lanes import Lanes
@@ -98,11 +98,7 @@ class Answering:
         self._path, self._answer, self._report = folder / SOCKET, answer, report
         self._seconds = seconds
         self._closed = False
-        self._path.unlink(missing_ok=True)  # of one that was killed
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._path))
-        self._path.chmod(0o600)
-        self._listener.listen(_WAITING)
+        self._listener = unix.listening(self._path, _WAITING)
         self._pool = ThreadPoolExecutor(_AT_ONCE, "asked")
         self._lanes = Lanes(_OF_ONE, _AT_ONCE, spare=_AT_ONCE, name="answering")
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -132,7 +128,7 @@ class Answering:
                 self._report("link-error", str(error))  # too many open files
                 time.sleep(_PAUSE)
                 continue
-            _patience(connected, self._seconds)
+            unix.patient(connected, self._seconds)
             with suppress(RuntimeError):  # closing
                 self._pool.submit(self._read, Connection(connected.detach()))
 
@@ -170,22 +166,7 @@ def _lane(question: Question) -> str:
 
 def _connected(path: Path, seconds: float) -> Any:
     """A connection; ``Any``, as typeshed knows it for one system at a time."""
-    with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(seconds)
-        one.connect(str(path))
-        one.settimeout(None)
-        _patience(one, seconds)
-        return Connection(one.detach())
-
-
-def _patience(one: socket.socket, seconds: float) -> None:
-    """Let no read or write wait for longer; ``Connection`` itself knows of no time.
-
-    A ``timeval`` is two longs, of seconds and microseconds.
-    """
-    time_limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-    for side in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        one.setsockopt(socket.SOL_SOCKET, side, time_limit)
+    return Connection(unix.connected(path, seconds, seconds).detach())
 
 
 def _why(error: OSError | EOFError) -> str:

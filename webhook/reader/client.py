@@ -6,7 +6,6 @@ import fcntl
 import os
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from webhook.image.facts import Files, LayerRef
 from webhook.limits import MIB, Deadline, Limits
 from webhook.reader import messages
 from webhook.reader.messages import MAX_MESSAGE, Answer, Failed, Merge, Merged, Needed, Packed, Read
+from webhook.unix import connected
 
 _PIPE: Final = MIB
 """Bytes in the pipe; the most that a process without privileges may have."""
@@ -92,9 +92,9 @@ class Apart:
         self, job: Read | Merge, deadline: Deadline, pipes: Sequence[int] = ()
     ) -> Iterator[Connection]:
         try:
-            connected = self._connected(deadline)
-            socket.send_fds(connected, [b"j"], list(pipes))
-            connection = Connection(connected.detach())
+            one = self._connected(deadline)
+            socket.send_fds(one, [b"j"], list(pipes))
+            connection = Connection(one.detach())
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise Unreachable(f"the process that reads layers: {why}") from error
@@ -110,33 +110,12 @@ class Apart:
         end = time.monotonic() + min(_SECONDS, deadline.left())
         while True:
             try:
-                return _connect(self._path, deadline)
+                return connected(self._path, _SECONDS, min(deadline.left(), _LONGEST))
             except OSError:
                 if time.monotonic() >= end:
                     raise
             self._restart()
             time.sleep(_LOOK)
-
-
-def _connect(path: Path, deadline: Deadline) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX)
-    try:
-        one.settimeout(_SECONDS)
-        one.connect(str(path))
-        one.settimeout(None)
-        _patience(one, deadline)
-    except BaseException:
-        one.close()
-        raise
-    return one
-
-
-def _patience(one: socket.socket, deadline: Deadline) -> None:
-    """Let no read or write wait for longer; ``Connection`` itself knows of no time."""
-    left = min(deadline.left(), _LONGEST)
-    limit = struct.pack("ll", int(left), int(left % 1 * 1_000_000) or 1)
-    for side in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        one.setsockopt(socket.SOL_SOCKET, side, limit)
 
 
 def _pour(

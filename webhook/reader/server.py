@@ -26,6 +26,7 @@ from webhook.reader import messages
 from webhook.reader.job import work
 from webhook.reader.messages import Failed
 from webhook.reader.sandbox import confine
+from webhook.unix import listening
 
 Report = Callable[[str, str], None]
 """Gets a constant word and a text."""
@@ -68,11 +69,7 @@ class Readers:
         """Listen on ``path``, in place of whatever is there."""
         warm()
         self._path, self._bounds, self._report = path, bounds, report
-        path.unlink(missing_ok=True)
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(str(path))
-        path.chmod(0o600)
-        self._door.listen(_WAITING)
+        self._door = listening(path, _WAITING)
         self._ready = selectors.DefaultSelector()
         self._running: dict[int, _Running] = {}
         """By the pidfd that becomes readable when it ends."""
