@@ -7,18 +7,15 @@ API server, etcd, slimgate and the clients share the machine's cores.
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.warm import latency
+from benchmarks import wrk
+from benchmarks.wrk import Load
 from tests.cluster import build
 from tests.cluster.support.apiserver import TOKEN, Cluster, cluster
 from tests.cluster.support.objects import pod
@@ -39,21 +36,9 @@ SECONDS: Final = 8
 _GATED, _PLAIN = "prod", "plain"
 
 
-@dataclass(frozen=True)
-class Created:
-    """What wrk saw."""
-
-    rate: float
-    """Pods a second."""
-    p50: float
-    """Milliseconds."""
-    p99: float
-
-
 def admission() -> None:
     """Rates and times by the number of clients, in a namespace that is judged and in another."""
-    if shutil.which("wrk") is None:
-        print("\nadmission: skipped, there is no wrk (Debian: apt-get install wrk)")
+    if not wrk.there("admission"):
         return
     wanted = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
     try:
@@ -75,8 +60,8 @@ def admission() -> None:
             ])  # fmt: skip
 
 
-def _show(clients: int, rounds: list[tuple[Created, Created]]) -> None:
-    def middle(figure: Callable[[Created, Created], float]) -> float:
+def _show(clients: int, rounds: list[tuple[Load, Load]]) -> None:
+    def middle(figure: Callable[[Load, Load], float]) -> float:
         return statistics.median(figure(*each) for each in rounds)
 
     print(
@@ -122,7 +107,7 @@ def _both(folder: Path, programs: Mapping[str, Path]) -> Iterator[tuple[Cluster,
         yield api, f"{images.host}/app:1"
 
 
-def _loader(folder: Path, api: Cluster, image: str) -> Callable[[str, int, int], Created]:
+def _loader(folder: Path, api: Cluster, image: str) -> Callable[[str, int, int], Load]:
     body = json.dumps(pod("load-", image))
     script = folder / "create.lua"
     script.write_text(
@@ -134,17 +119,8 @@ def _loader(folder: Path, api: Cluster, image: str) -> Callable[[str, int, int],
         "end\n"
     )
 
-    def load(namespace: str, clients: int, seconds: int) -> Created:
+    def load(namespace: str, clients: int, seconds: int) -> Load:
         url = f"{api.url}/api/v1/namespaces/{namespace}/pods?dryRun=All"
-        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "--timeout", "15s"]
-        done = subprocess.run(  # noqa: S603 - ours
-            [*command, "-s", str(script), url], check=True, capture_output=True, text=True
-        )
-        said = done.stdout
-        if re.search("not created|Non-2xx|Socket errors", said):
-            raise AssertionError(said[:2000])
-        rate = re.search(r"Requests/sec: +(\S+)", said)
-        assert rate is not None
-        return Created(float(rate[1]), latency(said, 50), latency(said, 99))
+        return wrk.load(url, script, clients, seconds)
 
     return load

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -18,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import wrk
+from benchmarks.wrk import Load
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
 
@@ -52,23 +52,9 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True)
-class Load:
-    """What wrk saw."""
-
-    rate: float
-    """Reviews a second."""
-    p50: float
-    """Milliseconds."""
-    p99: float
-    cpu: float
-    """Seconds of the server for one review."""
-
-
 def warm() -> None:
     """Reviews a second, how long they take, and what one costs the server."""
-    if shutil.which("wrk") is None:
-        print("\nwarm reviews: skipped, there is no wrk (Debian: apt-get install wrk)")
+    if not wrk.there("warm reviews"):
         return
     image = SAMPLES[_allowed()].image
     with tempfile.TemporaryDirectory() as work, Registry({"app:1": image}) as images:
@@ -82,14 +68,14 @@ def warm() -> None:
                 _show(connections, [_load(server, connections, SECONDS) for _ in range(ROUNDS)])
 
 
-def _show(connections: int, loads: Sequence[Load]) -> None:
-    rates = [load.rate for load in loads]
+def _show(connections: int, loads: Sequence[tuple[Load, float]]) -> None:
+    rates = [load.rate for load, _ in loads]
     print(
         f"{connections:3} connections: {min(rates):,.0f} {statistics.median(rates):,.0f} "
         f"{max(rates):,.0f} reviews/s (min med max), "
-        f"p50 {statistics.median(load.p50 for load in loads):.2f} ms, "
-        f"p99 {statistics.median(load.p99 for load in loads):.2f} ms, "
-        f"CPU {statistics.median(load.cpu for load in loads) * 1e6:.0f} us a review"
+        f"p50 {statistics.median(load.p50 for load, _ in loads):.2f} ms, "
+        f"p99 {statistics.median(load.p99 for load, _ in loads):.2f} ms, "
+        f"CPU {statistics.median(cpu for _, cpu in loads) * 1e6:.0f} us a review"
     )
 
 
@@ -151,7 +137,7 @@ def _server(folder: Path, registry: str) -> Iterator[Server]:
     log = folder / "log"
     with log.open("w") as errors:
         server = subprocess.Popen(  # noqa: S603 - ours
-            _on_core(min, command), stderr=errors, env={**os.environ, "NO_PROXY": "*"}
+            [*_on_core(min), *command], stderr=errors, env={**os.environ, "NO_PROXY": "*"}
         )
     try:
         yield Server(server.pid, f"{_listening(server, log)}?timeout=10s", folder)
@@ -160,8 +146,8 @@ def _server(folder: Path, registry: str) -> Iterator[Server]:
         server.wait(60)
 
 
-def _on_core(which: Any, command: Sequence[str]) -> list[str]:
-    return ["taskset", "-c", str(which(os.sched_getaffinity(0))), *command]
+def _on_core(which: Any) -> list[str]:
+    return ["taskset", "-c", str(which(os.sched_getaffinity(0)))]
 
 
 def _listening(server: subprocess.Popen[bytes], log: Path) -> str:
@@ -174,23 +160,10 @@ def _listening(server: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"the server ended: {log.read_text()}")
 
 
-def _load(server: Server, connections: int, seconds: int) -> Load:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    command += ["-s", str(server.folder / "post.lua"), server.url]
+def _load(server: Server, connections: int, seconds: int) -> tuple[Load, float]:
+    """What wrk saw from another core, and the server's seconds of CPU for one review."""
     before = server.cpu()
-    done = subprocess.run(  # noqa: S603 - ours
-        _on_core(max, command), check=True, capture_output=True, text=True
+    seen = wrk.load(
+        server.url, server.folder / "post.lua", connections, seconds, before=_on_core(max)
     )
-    cpu = server.cpu() - before
-    said = done.stdout
-    count, rate = re.search(r"([0-9]+) requests in", said), re.search(r"Requests/sec: +(\S+)", said)
-    if count is None or rate is None or re.search("not allowed|Non-2xx|Socket errors", said):
-        raise AssertionError(said)
-    return Load(float(rate[1]), latency(said, 50), latency(said, 99), cpu / int(count[1]))
-
-
-def latency(said: str, percent: int) -> float:
-    """Milliseconds, by what wrk prints."""
-    found = re.search(rf"^ +{percent}% +([0-9.]+)(us|ms|s) *$", said, re.MULTILINE)
-    assert found is not None
-    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1_000.0}[found[2]]
+    return seen, (server.cpu() - before) / seen.requests
