@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,16 @@ def file(tmp_path) -> Callable[[str, str], Path]:
         return Path(name)
 
     return written
+
+
+def refused_start(arguments: Sequence[str], folder: Path) -> str:
+    """Why ``slimgate serve`` does not start there: 64 and one line, before anything listens."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0", *arguments],
+        capture_output=True, text=True, check=False, cwd=folder, timeout=30,
+    )  # fmt: skip
+    assert ran.returncode == 64
+    return one_line(ran.stderr)
 
 
 def one_line(text: str) -> str:

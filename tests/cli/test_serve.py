@@ -15,8 +15,7 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from tests.cli.conftest import one_line
-from tests.cli.test_main import PROGRAM
+from tests.cli.conftest import refused_start
 from tests.cli.test_review import NAMESPACES, _review
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
@@ -123,10 +122,4 @@ def test_mistakes_end_the_start(tmp_path, arguments, says):
     """64 and one line, before anything listens."""
     (tmp_path / "pyproject.toml").write_text("# no policy, no certificate")
 
-    ran = subprocess.run(
-        [*PROGRAM, "serve", "--listen", "127.0.0.1:0", *arguments],
-        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=30,
-    )  # fmt: skip
-
-    assert ran.returncode == 64
-    assert says in one_line(ran.stderr)
+    assert says in refused_start(arguments, tmp_path)
