@@ -17,6 +17,7 @@ from benchmarks import golang, readers, samples
 from benchmarks.admission import admission
 from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
 from benchmarks.samples import Sample
+from benchmarks.verdict import verdict
 from benchmarks.warm import warm
 from webhook.limits import Limits
 from webhook.reader.client import Apart
@@ -129,7 +130,8 @@ def _go(layer: Sample) -> dict[str, Run]:
 
 
 FIGURES = {
-    each.__name__: each for each in (cold, second, layers, apart, tiny, memory, warm, admission)
+    each.__name__: each
+    for each in (cold, second, layers, apart, tiny, memory, verdict, warm, admission)
 }
 
 

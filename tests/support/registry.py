@@ -97,6 +97,22 @@ def drip(*, every: float = 0.05, headers: bool = False) -> Fault:
     return Fault(strike)
 
 
+def slow(per_second: float, *, piece: int = 64 << 10) -> Fault:
+    """The right answer, over a link of so many bytes a second that all such answers share."""
+    link = threading.Lock()
+
+    def strike(handler: _Handler, answer: Answer) -> None:
+        handler.wfile.write(handler.head(answer))
+        body = memoryview(b"" if handler.command == "HEAD" else answer.body)
+        for at in range(0, len(body), piece):
+            with link:
+                if handler.registry.closing.wait(piece / per_second):
+                    return
+            handler.wfile.write(body[at : at + piece])
+
+    return Fault(strike)
+
+
 def reset(*, after: int = 10, times: int | None = None) -> Fault:
     """Break the connection (RST) after so many bytes of the body; -1: before any answer."""
 
