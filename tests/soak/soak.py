@@ -21,14 +21,12 @@ import queue
 import random
 import signal
 import socket
-import ssl
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +35,8 @@ from statistics import median, quantiles
 from tests.support import forge, registry
 from tests.support.registry import Registry
 from tests.support.samples import PASSWD, busybox, program
+from tests.support.served import JSON, Served, children, review, serving
 
-ROOT = Path(__file__).parents[2]
 RATE = 50
 CLIENTS = 24
 POOL = 120
@@ -57,11 +55,6 @@ SICK = {
     "is down": {"*": registry.status(503)},
     "never ends": {"*/manifests/*": registry.endless()},
     "sends short": {"*/blobs/*": registry.wrong_length(9)},
-}
-SPACE = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {"name": "shop", "labels": {"slimgate.dev/policy": "distroless-nonroot"}},
 }
 
 
@@ -138,11 +131,11 @@ def soak(seconds: float, *, say: bool = False) -> Soaked:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kinds, hosts = _world(stack)
-        server, port, authority = stack.enter_context(_server(folder, hosts))
-        trust = ssl.create_default_context(cafile=authority)
+        plain = [word for host in hosts for word in ("--plain-http", host)]
+        served = stack.enter_context(serving(folder, *plain))
         over = threading.Event()
-        stack.enter_context(_half_open(port, over))
-        _run(done, kinds, server, port, trust, over, say=say)
+        stack.enter_context(_half_open(served.port, over))
+        _run(done, kinds, served, over, say=say)
     return done
 
 
@@ -157,7 +150,7 @@ def _world(stack: ExitStack) -> tuple[list[Kind], list[str]]:
     ):
         names = [f"{name.replace(' ', '-')}/{n}:v1" for n in range(count)]
         for n, one in enumerate(names):
-            well.add(one, _varied(name, n))
+            well.add(one, varied(name, n))
         kinds.append(Kind(name, [f"{well.host}/{one}" for one in names], name == "good", share))
     for n in range(4):
         well.add(f"bomb/{n}:v1", _bomb(n))
@@ -168,14 +161,14 @@ def _world(stack: ExitStack) -> tuple[list[Kind], list[str]]:
         sick = stack.enter_context(Registry(faults=faults))
         names = [f"app/{n}:v1" for n in range(6)]
         for n, one in enumerate(names):
-            sick.add(one, _varied("good", 1_000 + n))
+            sick.add(one, varied("good", 1_000 + n))
         hosts.append(sick.host)
         where = [f"{sick.host}/{one}" for one in names]
         kinds.append(Kind(f"of a registry that {name}", where, allowed=False, share=1))
     return kinds, hosts
 
 
-def _varied(kind: str, number: int) -> forge.Image:
+def varied(kind: str, number: int) -> forge.Image:
     """An image of that kind with a layer of its own, of 200 KiB that do not compress."""
     own = [forge.file(f"srv/{number}", random.Random(number).randbytes(200 << 10))]
     app = [program("app/server"), forge.file("etc/passwd", PASSWD)]
@@ -190,66 +183,18 @@ def _bomb(number: int) -> forge.Image:
     return forge.image([[forge.file(f"srv/{number}", bytes(64 << 20))]], user="65532")
 
 
-@contextmanager
-def _server(folder: Path, hosts: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """The process that answers: its pid, its port, and the file of its CA."""
-    (folder / "namespaces.yaml").write_text(json.dumps(SPACE))
-    command = [
-        *(sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"),
-        *("--policies", str(ROOT / "policies" / "distroless-nonroot.yaml")),
-        *("--namespaces", str(folder / "namespaces.yaml"), "--allow-loopback"),
-        *("--lame-duck", "1s", "--drain", "10s"),
-        *(word for host in hosts for word in ("--plain-http", host)),
-    ]
-    log = folder / "log"
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command,
-            stderr=errors,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "NO_PROXY": "*"},
-            cwd=ROOT,
-        )
-    try:
-        said = _said(process, log)
-        port = int(said["listening"]["validate"].rpartition(":")[2].partition("/")[0])
-        yield _children(process.pid)[0], port, said["self-signed"]["ca"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
-    while process.poll() is None:
-        found = {one["event"]: one for one in map(json.loads, log.read_text().splitlines())}
-        if "listening" in found and _children(process.pid):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
 def _run(
     done: Soaked,
     kinds: Sequence[Kind],
-    server: int,
-    port: int,
-    trust: ssl.SSLContext,
+    served: Served,
     over: threading.Event,
     *,
     say: bool,
 ) -> None:
     jobs: queue.Queue[tuple[Kind, str] | None] = queue.Queue(CLIENTS * 4)
     begun = time.monotonic()
-    clients = [
-        threading.Thread(target=_client, args=(jobs, port, trust, done)) for _ in range(CLIENTS)
-    ]
-    killer = threading.Thread(target=_kill, args=(server, done, over))
+    clients = [threading.Thread(target=_client, args=(jobs, served, done)) for _ in range(CLIENTS)]
+    killer = threading.Thread(target=_kill, args=(served, done, over))
     for thread in (*clients, killer):
         thread.start()
     for number in itertools.count():
@@ -257,7 +202,7 @@ def _run(
         if at >= done.seconds:
             break
         if number % (RATE * 2) == 0:
-            done.samples.append(_sample(server, at))
+            done.samples.append(sample(served.worker, at))
         if say and number % (RATE * 60) == 0:
             print(f"--- {at / 60:.0f} min\n{done}", flush=True)
         time.sleep(max(0.0, number / RATE - at))
@@ -270,7 +215,7 @@ def _run(
         jobs.put(None)
     for thread in (*clients, killer):
         thread.join()
-    done.samples.append(_sample(server, done.seconds))
+    done.samples.append(sample(served.worker, done.seconds))
 
 
 def _chosen(kinds: Sequence[Kind], at: float) -> tuple[Kind, str]:
@@ -280,18 +225,14 @@ def _chosen(kinds: Sequence[Kind], at: float) -> tuple[Kind, str]:
     return kind, kind.images[(first + random.randrange(SHOWN)) % len(kind.images)]
 
 
-def _client(
-    jobs: queue.Queue[tuple[Kind, str] | None], port: int, trust: ssl.SSLContext, done: Soaked
-) -> None:
+def _client(jobs: queue.Queue[tuple[Kind, str] | None], served: Served, done: Soaked) -> None:
     connection = None
     while (job := jobs.get()) is not None:
         kind, image = job
-        connection = connection or http.client.HTTPSConnection(
-            "127.0.0.1", port, context=trust, timeout=40
-        )
+        connection = connection or served.connection()
         begun = time.monotonic()
         try:
-            connection.request("POST", "/validate?timeout=10s", _review(image), _JSON)
+            connection.request("POST", "/validate?timeout=10s", review(image), JSON)
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -336,37 +277,13 @@ def _judge(
             done.faults.append(f"{kind.name}, {image}: denied: {text}")
 
 
-_JSON = {"Content-Type": "application/json"}
-_NUMBER = itertools.count()
-
-
-def _review(image: str) -> bytes:
-    request = {
-        "uid": f"00000000-0000-4000-8000-{next(_NUMBER):012}",
-        "kind": {"group": "", "version": "v1", "kind": "Pod"},
-        "resource": {"group": "", "version": "v1", "resource": "pods"},
-        "name": "app",
-        "namespace": "shop",
-        "operation": "CREATE",
-        "userInfo": {"username": "soak"},
-        "object": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "app", "namespace": "shop"},
-            "spec": {"containers": [{"name": "app", "image": image}]},
-        },
-    }
-    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    return json.dumps(review).encode()
-
-
-def _kill(server: int, done: Soaked, over: threading.Event) -> None:
+def _kill(served: Served, done: Soaked, over: threading.Event) -> None:
     """One that reads a layer every second where there is one; what begins them every minute."""
     for second in itertools.count(1):
         if over.wait(1):
             return
-        for reader in _children(server):
-            victims = [reader] if second % 60 == 3 else _children(reader)[:1]
+        for reader in children(served.worker):
+            victims = [reader] if second % 60 == 3 else children(reader)[:1]
             for pid in victims:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -397,7 +314,7 @@ def _half_open(port: int, over: threading.Event) -> Iterator[None]:
             thread.join()
 
 
-def _sample(pid: int, at: float) -> Sample:
+def sample(pid: int, at: float) -> Sample:
     status = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )

@@ -218,6 +218,10 @@ class Registry:
         """``https://127.0.0.1:41234``."""
         return f"{self.scheme}://{self.host}"
 
+    def hang_up(self) -> None:
+        """Close the connections that there are; new ones are taken."""
+        self._server.hang_up()
+
     def add(self, name: str, image: forge.Image) -> None:
         """Serve one more image: ``add("team/app:2", image)``."""
         with self.lock:
@@ -335,6 +339,9 @@ class _Server(ThreadingHTTPServer):
 
     def server_close(self) -> None:
         super().server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
         for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,164 @@
+"""``slimgate serve`` as a process of its own, asked over TLS; also two of them, of both modes.
+
+with serving(folder, "--ca-file", ca) as served:
+    served.ask("registry.example/app:1")        # the response of the AdmissionReview
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+POLICY = ROOT / "policies" / "distroless-nonroot.yaml"
+JSON = {"Content-Type": "application/json"}
+MODES: Mapping[str, Sequence[str]] = {"Enforce": (), "audit-only": ("--audit-only",)}
+"""What a server of each is told; a namespace with an Enforce policy is asked about in both."""
+_SPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "shop", "labels": {"slimgate.dev/policy": "distroless-nonroot"}},
+}
+_NUMBER = itertools.count()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that listens."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    authority: str
+    """The file of its CA."""
+    log: Path
+
+    @property
+    def worker(self) -> int:
+        """The pid of the process that answers: another one once it was killed."""
+        return children(self.process.pid)[0]
+
+    def connection(self, timeout: float = 40) -> http.client.HTTPSConnection:
+        """A connection that trusts its CA, and no other."""
+        trust = ssl.create_default_context(cafile=self.authority)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=trust, timeout=timeout)
+
+    def ask(self, image: str, *, seconds: int = 10) -> dict[str, Any]:
+        """What it answers to a pod of that image, within that ``timeout``; HTTP 200."""
+        status, body = self.post(review(image), seconds=seconds)
+        assert status == 200, body
+        response: dict[str, Any] = json.loads(body)["response"]
+        return response
+
+    def post(self, body: bytes, *, seconds: int = 10) -> tuple[int, bytes]:
+        """The status and the body that answer any bytes."""
+        with closing(self.connection()) as one:
+            one.request("POST", f"/validate?timeout={seconds}s", body, JSON)
+            response = one.getresponse()
+            return response.status, response.read()
+
+    def metrics(self) -> str:
+        """Its ``/metrics``."""
+        with closing(self.connection()) as one:
+            one.request("GET", "/metrics")
+            return one.getresponse().read().decode()
+
+    def said(self) -> list[dict[str, Any]]:
+        """The lines of its log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def serving(
+    folder: Path, *options: str, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+) -> Iterator[Served]:
+    """A server of the policy ``distroless-nonroot`` and the namespace ``shop``.
+
+    Args:
+        folder: for its files.
+        options: for ``slimgate serve``, besides.
+        env: variables, besides.
+        before: a command that runs it: ``unshare``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "namespaces.yaml").write_text(json.dumps(_SPACE))
+    policies = () if "--policies" in options else ("--policies", str(POLICY))
+    command = [
+        *(*before, sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"),
+        *(*policies, "--namespaces", str(folder / "namespaces.yaml"), "--allow-loopback"),
+        *("--lame-duck", "1ms", "--drain", "10s", *options),
+    ]
+    log = folder / "log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "NO_PROXY": "*", **(env or {})},
+            cwd=ROOT,
+        )
+    try:
+        said = _said(process, log)
+        port = int(said["listening"]["validate"].rpartition(":")[2].partition("/")[0])
+        yield Served(process, port, said["self-signed"]["ca"], log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@contextmanager
+def both(folder: Path, *options: str, **more: Any) -> Iterator[dict[str, Served]]:
+    """A server of each mode, with the same options."""
+    with ExitStack() as stack:
+        yield {
+            mode: stack.enter_context(serving(folder / mode, *options, *told, **more))
+            for mode, told in MODES.items()
+        }
+
+
+def review(image: str) -> bytes:
+    """An AdmissionReview of a new pod in ``shop``; each has a uid of its own."""
+    request = {
+        "uid": f"00000000-0000-4000-8000-{next(_NUMBER):012}",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"},
+        "name": "app",
+        "namespace": "shop",
+        "operation": "CREATE",
+        "userInfo": {"username": "tests"},
+        "object": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "app", "namespace": "shop"},
+            "spec": {"containers": [{"name": "app", "image": image}]},
+        },
+    }
+    document = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    return json.dumps(document).encode()
+
+
+def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
+    while process.poll() is None:
+        found = {one["event"]: one for one in map(json.loads, log.read_text().splitlines())}
+        if "listening" in found and children(process.pid):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def children(pid: int) -> list[int]:
+    """The pids of a process's children; none of one that is gone."""
+    with suppress(OSError):
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
