@@ -15,8 +15,10 @@ from functools import partial
 
 from benchmarks import golang, readers, samples
 from benchmarks.admission import admission
+from benchmarks.known import known
 from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
 from benchmarks.samples import Sample
+from benchmarks.steady import steady
 from benchmarks.verdict import verdict
 from benchmarks.warm import warm
 from webhook.limits import Limits
@@ -129,22 +131,25 @@ def _go(layer: Sample) -> dict[str, Run]:
     return {f"Go, {library}": golang.reader(library, layer) for library in libraries}
 
 
-FIGURES = {
+SHORT = {
     each.__name__: each
     for each in (cold, second, layers, apart, tiny, memory, verdict, warm, admission)
 }
+FIGURES = SHORT | {each.__name__: each for each in (known, steady)}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("figures", nargs="*", choices=[[], *FIGURES], help="default: all")
+    parser.add_argument(
+        "figures", nargs="*", choices=[[], *FIGURES], help=f"default: {' '.join(SHORT)}"
+    )
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.peak:
         _one_peak(*asked.peak)
         return
-    for name in asked.figures or FIGURES:
+    for name in asked.figures or SHORT:
         FIGURES[name]()
 
 

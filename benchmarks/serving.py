@@ -33,7 +33,8 @@ class Server:
     pid: int
     url: str
     """Where reviews go, with the API server's timeout."""
-    trust: ssl.SSLContext
+    authority: str
+    """The PEM file of the CA that vouches for it."""
 
     def cpu(self) -> float:
         """Seconds computed so far, by the arbiter and its worker."""
@@ -78,8 +79,8 @@ def server(
         )
     try:
         said = _said(process, log)
-        trust = ssl.create_default_context(cafile=said["self-signed"]["ca"])
-        yield Server(process.pid, f"{said['listening']['validate']}?timeout=10s", trust)
+        url = f"{said['listening']['validate']}?timeout=10s"
+        yield Server(process.pid, url, said["self-signed"]["ca"])
     finally:
         process.send_signal(signal.SIGINT)  # SIGTERM would have it answer on for a while
         process.wait(60)
@@ -143,9 +144,8 @@ class Client:
         """Connect when first asked."""
         where = urlsplit(server.url)
         self._path = f"{where.path}?{where.query}"
-        self._connection = http.client.HTTPSConnection(
-            where.netloc, timeout=40, context=server.trust
-        )
+        trust = ssl.create_default_context(cafile=server.authority)
+        self._connection = http.client.HTTPSConnection(where.netloc, timeout=40, context=trust)
 
     def ask(self, body: bytes) -> Verdict:
         """Post a review.

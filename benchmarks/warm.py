@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from benchmarks import wrk
 from benchmarks.serving import Server, on_core, review, server
 from benchmarks.wrk import Load
+from tests.support import forge
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
 
@@ -23,17 +25,17 @@ def warm() -> None:
     """Reviews a second, how long they take, and what one costs the server."""
     if not wrk.there("warm reviews"):
         return
-    image = SAMPLES[_allowed()].image
-    with tempfile.TemporaryDirectory() as work, Registry({"app:1": image}) as images:
-        folder = Path(work)
-        body = review(f"{images.host}/app:1")
-        script = folder / "post.lua"
-        script.write_text(_script(body))
-        print(f"\nwarm reviews: {len(body):,} bytes, TLS, keep-alive, one worker on one core")
+    with tempfile.TemporaryDirectory() as work, Registry({"app:1": allowed()}) as images:
+        folder, image = Path(work), f"{images.host}/app:1"
+        posts = folder / "post.lua"
+        posts.write_text(script([image]))
+        print(
+            f"\nwarm reviews: {len(review(image)):,} bytes, TLS, keep-alive, one worker on one core"
+        )
         with server(folder / "one", images.host, before=on_core(min)) as one:
-            _load(one, script, 1, 1)  # the image is read
+            load(one, posts, 1, 1)  # the image is read
             for connections in CONNECTIONS:
-                loads = [_load(one, script, connections, SECONDS) for _ in range(ROUNDS)]
+                loads = [load(one, posts, connections, SECONDS) for _ in range(ROUNDS)]
                 _show(connections, loads)
 
 
@@ -48,18 +50,26 @@ def _show(connections: int, loads: Sequence[tuple[Load, float]]) -> None:
     )
 
 
-def _allowed() -> str:
+def allowed() -> forge.Image:
     """A sample that the policy lets in as it is."""
-    return next(name for name, one in SAMPLES.items() if one.fails is None and not one.pod)
+    return next(one.image for one in SAMPLES.values() if one.fails is None and not one.pod)
 
 
-def _script(body: bytes) -> str:
-    """For wrk: it posts the review, and counts an answer that lets nothing in as an error."""
+def script(images: Sequence[str]) -> str:
+    """For wrk: it posts a review of each image in turn, and cries where one is not let in.
+
+    Their names are of one length.
+    """
+    body = review(images[0]).decode().replace(images[0], "@IMAGE@")
     return (
+        f"local images = {{{', '.join(map(json.dumps, images))}}}\n"
+        f"local body, number = [==[{body}]==], 0\n"
         'wrk.method = "POST"\n'
-        f"wrk.body = [==[{body.decode()}]==]\n"
         'wrk.headers["Content-Type"] = "application/json"\n'
-        "local bad = 0\n"
+        "function request()\n"
+        "  number = number % #images + 1\n"
+        '  return wrk.format(nil, nil, nil, (body:gsub("@IMAGE@", images[number])))\n'
+        "end\n"
         "function response(status, headers, body)\n"
         "  if status ~= 200 or not body:find('\"allowed\":true', 1, true) then\n"
         '    print("not allowed: " .. status .. " " .. body)\n'
@@ -69,8 +79,8 @@ def _script(body: bytes) -> str:
     )
 
 
-def _load(one: Server, script: Path, connections: int, seconds: int) -> tuple[Load, float]:
+def load(one: Server, posts: Path, connections: int, seconds: int) -> tuple[Load, float]:
     """What wrk saw from another core, and the server's seconds of CPU for one review."""
     before = one.cpu()
-    seen = wrk.load(one.url, script, connections, seconds, before=on_core(max))
+    seen = wrk.load(one.url, posts, connections, seconds, before=on_core(max))
     return seen, (one.cpu() - before) / seen.requests

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
+
 import pytest
 
+from benchmarks import known, steady
+from benchmarks.serving import ask, review, server
 from benchmarks.verdict import CASES, verdicts
+from benchmarks.warm import allowed
+from tests.support import valkey
+from tests.support.registry import Registry
 from webhook.limits import MIB
 
 
@@ -22,3 +30,32 @@ def test_what_manifest_and_config_decide_is_denied_without_a_layer(taken, name):
 def test_an_image_is_let_in_when_all_of_it_was_read(taken):
     assert set(taken) == set(CASES)
     assert [(took.documents, took.layers) for (took,) in taken["let in"]] == [(2, 4), (2, 4)]
+
+
+@pytest.mark.parametrize("kind", ["SQLite", "Valkey"])
+def test_known_images_are_found_in_the_store_and_nowhere_else(tmp_path, kind):
+    if kind == "Valkey" and valkey.PROGRAM is None:
+        pytest.skip("no valkey-server and no redis-server (Debian: redis-server)")
+    library, digests = known._library(3)
+    with Registry({"app:1": library}) as images, ExitStack() as stack:
+        store = known._stores(tmp_path, stack)[kind]
+        names = [f"{images.host}/app@{digest}" for digest in digests]
+        known._fill(names, [store])
+        before = len(images.requests)
+        one = stack.enter_context(server(tmp_path / "one", images.host, options=store.options))
+        known._ask_for_each(one, names)
+        assert len(images.requests) == before == 3 * 2 + 2  # documents of each, layers of all
+
+
+def test_reviews_at_a_steady_rate_come_when_they_are_due(tmp_path):
+    with (
+        Registry({"app:1": allowed()}) as images,
+        server(tmp_path / "one", images.host) as one,
+    ):
+        body = review(f"{images.host}/app:1")
+        assert ask(one, body).allowed  # and known from now on
+        begun = time.monotonic()
+        taken = steady.load(one, body, rate=20, seconds=1)
+        assert len(taken) == 20
+        assert time.monotonic() - begun >= 0.95
+        assert min(taken) > 0
