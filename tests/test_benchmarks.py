@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import pytest
 
-from benchmarks import known, steady
+from benchmarks import cluster, day, known, steady
+from benchmarks.foretold import counted, foretold, on_average
 from benchmarks.serving import ask, review, server
 from benchmarks.verdict import CASES, verdicts
 from benchmarks.warm import allowed
@@ -59,3 +61,23 @@ def test_reviews_at_a_steady_rate_come_when_they_are_due(tmp_path):
         assert len(taken) == 20
         assert time.monotonic() - begun >= 0.95
         assert min(taken) > 0
+
+
+SMALL = cluster.Size(pods=500, images=30, bases=6, replicas=3, nodes=4)
+
+
+@pytest.mark.parametrize("kind", ["memory", "SQLite", "Valkey"])
+def test_a_day_comes_as_it_is_foretold(tmp_path, kind):
+    """To the layer, for the pods and replicas that were drawn; by the formula, on average."""
+    pods, served = cluster.created(SMALL), cluster.images(SMALL)
+    assert len(pods) == SMALL.pods
+    with ExitStack() as stack:
+        store = day.stores(tmp_path, stack, SMALL.replicas).get(kind)
+        if store is None:
+            pytest.skip("no valkey-server and no redis-server (Debian: redis-server)")
+        seen = day.simulated(pods, served, SMALL.replicas, store)
+    drawn = foretold(pods, served, store.life, counted)
+    average = foretold(pods, served, store.life, on_average(SMALL.replicas))
+    assert asdict(seen.counts) == pytest.approx(asdict(drawn))
+    assert seen.counts.bytes == pytest.approx(average.bytes, rel=0.1)
+    assert seen.counts.memory == pytest.approx(average.memory, rel=0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -63,6 +63,7 @@ def caches(
     bases: tuple[KnownBase, ...] = (),
     shelved: Shelved | None = None,
     packed: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Caches:
     """All that is remembered.
 
@@ -73,8 +74,8 @@ def caches(
         shelved: where facts are kept besides; None: in memory only. Errors, tags and who may see
             what are never kept there.
         packed: whether layers come as bytes, which only their reader opens.
+        clock: monotonic seconds.
     """
-    clock = time.monotonic
     images = partial(
         Memory[ImageRequest, Gathered],
         capacity=_CONFIG_BYTES,
