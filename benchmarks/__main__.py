@@ -15,6 +15,7 @@ from functools import partial
 
 from benchmarks import golang, readers, samples
 from benchmarks.admission import admission
+from benchmarks.burst import burst
 from benchmarks.day import day
 from benchmarks.known import known
 from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
@@ -136,7 +137,7 @@ SHORT = {
     each.__name__: each
     for each in (cold, second, layers, apart, tiny, memory, verdict, warm, admission)
 }
-FIGURES = SHORT | {each.__name__: each for each in (known, steady, day)}
+FIGURES = SHORT | {each.__name__: each for each in (known, steady, day, burst)}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import wrk
+from benchmarks.warm import allowed
 from benchmarks.wrk import Load
 from tests.cluster import build
 from tests.cluster.support.apiserver import TOKEN, Cluster, cluster
@@ -28,34 +29,33 @@ from tests.cluster.support.slimgate import (
     write_policies,
 )
 from tests.support.registry import Registry
-from tests.support.samples import SAMPLES
 
 CLIENTS: Final = (1, 10, 50, 200)
 ROUNDS: Final = 3
 SECONDS: Final = 8
-_GATED, _PLAIN = "prod", "plain"
+GATED, PLAIN = "prod", "plain"
+"""Namespaces: slimgate is asked about the pods of the first."""
 
 
 def admission() -> None:
     """Rates and times by the number of clients, in a namespace that is judged and in another."""
-    if not wrk.there("admission"):
+    programs = kubernetes("admission")
+    if programs is None or not wrk.there("admission"):
         return
-    wanted = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
-    try:
-        programs = {name: build.provide(program, print) for name, program in wanted.items()}
-    except build.Missing as missing:
-        print(f"\nadmission: skipped, {missing}")
-        return
-    with tempfile.TemporaryDirectory() as work, _both(Path(work), programs) as (api, image):
-        load = _loader(Path(work), api, image)
-        load(_GATED, 1, 1)  # the image is read
+    with (
+        tempfile.TemporaryDirectory() as work,
+        Registry({"app:1": allowed()}) as images,
+        gated(Path(work), programs, images) as api,
+    ):
+        load = _loader(Path(work), api, f"{images.host}/app:1")
+        load(GATED, 1, 1)  # the image is read
         print("\npods created by server-side dry runs through a real API server")
         print(
             "clients      without: /s   p50   p99 ms     with: /s   p50   p99 ms    added p50   p99"
         )
         for clients in CLIENTS:
             _show(clients, [
-                (load(_PLAIN, clients, SECONDS), load(_GATED, clients, SECONDS))
+                (load(PLAIN, clients, SECONDS), load(GATED, clients, SECONDS))
                 for _ in range(ROUNDS)
             ])  # fmt: skip
 
@@ -74,19 +74,27 @@ def _show(clients: int, rounds: list[tuple[Load, Load]]) -> None:
     )
 
 
+def kubernetes(figure: str) -> Mapping[str, Path] | None:
+    """Its programs; else it is said that the figure is left out."""
+    wanted = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
+    try:
+        return {name: build.provide(program, print) for name, program in wanted.items()}
+    except build.Missing as missing:
+        print(f"\n{figure}: skipped, {missing}")
+        return None
+
+
 @contextmanager
-def _both(folder: Path, programs: Mapping[str, Path]) -> Iterator[tuple[Cluster, str]]:
-    """An API server that asks slimgate about one of two namespaces; an image that it lets in."""
+def gated(folder: Path, programs: Mapping[str, Path], images: Registry) -> Iterator[Cluster]:
+    """An API server that asks slimgate, which reads from that registry, about ``GATED``."""
     (folder / "api").mkdir()
-    allowed = next(name for name, one in SAMPLES.items() if one.fails is None and not one.pod)
     spaces: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        for name, labels in ((_GATED, {LABEL: policy_name(_GATED)}), (_PLAIN, {}))
+        for name, labels in ((GATED, {LABEL: policy_name(GATED)}), (PLAIN, {}))
     ]
     (folder / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, spaces)))
     (folder / "auth.json").write_text("{}")
     with (
-        Registry({"app:1": SAMPLES[allowed].image}) as images,
         slimgate(
             folder / "gate",
             policies=write_policies(folder / "policies"),
@@ -99,12 +107,10 @@ def _both(folder: Path, programs: Mapping[str, Path]) -> Iterator[tuple[Cluster,
         for space in spaces:
             api.must("create", "-f", "-", stdin=json.dumps(space))
             api.must("create", "serviceaccount", "default", "-n", space["metadata"]["name"])
-        hook = registration(
-            "bench.example", gate, namespaces={"operator": "In", "values": [_GATED]}
-        )
+        hook = registration("bench.example", gate, namespaces={"operator": "In", "values": [GATED]})
         api.must("create", "-f", "-", stdin=json.dumps(hook))
-        assert eventually(lambda: api.asks("pods.bench.example", _GATED), seconds=30)
-        yield api, f"{images.host}/app:1"
+        assert eventually(lambda: api.asks("pods.bench.example", GATED), seconds=30)
+        yield api
 
 
 def _loader(folder: Path, api: Cluster, image: str) -> Callable[[str, int, int], Load]:
