@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -175,6 +175,18 @@ def test_when_all_of_it_dies_the_next_layer_finds_another():
         read(reader, ref, [blob])
         own._process.kill()
         own._process.wait()
+        assert read(reader, ref, [blob])
+
+
+def test_where_it_cannot_begin_it_begins_once_it_can(monkeypatch, tmp_path):
+    """A disk without room must not end whoever asks."""
+    ref, blob = promised(TAR)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "later"))
+    with closing(Own()) as own:
+        reader = Apart(own.path, Limits(), restart=own.restart)
+        with pytest.raises(Unreachable, match="No such file"):
+            read(reader, ref, [blob], seconds=0.2)
+        (tmp_path / "later").mkdir()
         assert read(reader, ref, [blob])
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,10 @@ class Served:
             response = one.getresponse()
             return response.status, response.read()
 
-    def metrics(self) -> str:
-        """Its ``/metrics``."""
+    def get(self, path: str) -> str:
+        """What is there: ``/metrics``, ``/healthz``."""
         with closing(self.connection()) as one:
-            one.request("GET", "/metrics")
+            one.request("GET", path)
             return one.getresponse().read().decode()
 
     def said(self) -> list[dict[str, Any]]:
@@ -81,7 +82,11 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    folder: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+    root: Path = ROOT,
 ) -> Iterator[Served]:
     """A server of the policy ``distroless-nonroot`` and the namespace ``shop``.
 
@@ -90,6 +95,7 @@ def serving(
         options: for ``slimgate serve``, besides.
         env: variables, besides.
         before: a command that runs it: ``unshare``.
+        root: the folder of the sources.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "namespaces.yaml").write_text(json.dumps(_SPACE))
@@ -105,8 +111,8 @@ def serving(
             command,
             stderr=errors,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "NO_PROXY": "*", **(env or {})},
-            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(root), "NO_PROXY": "*", **(env or {})},
+            cwd=root,
         )
     try:
         said = _said(process, log)
@@ -120,11 +126,12 @@ def serving(
 @contextmanager
 def both(folder: Path, *options: str, **more: Any) -> Iterator[dict[str, Served]]:
     """A server of each mode, with the same options."""
-    with ExitStack() as stack:
-        yield {
-            mode: stack.enter_context(serving(folder / mode, *options, *told, **more))
-            for mode, told in MODES.items()
-        }
+    with ExitStack() as stack, ThreadPoolExecutor() as threads:
+        begun = [serving(folder / mode, *options, *told, **more) for mode, told in MODES.items()]
+        servers = dict(zip(MODES, threads.map(stack.enter_context, begun), strict=True))
+        yield servers
+        for served in servers.values():
+            served.process.terminate()
 
 
 def review(image: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,35 +22,39 @@ class Own:
     """``slimgate reader`` as a child, begun anew whenever it is found dead."""
 
     def __init__(self, options: tuple[str, ...] = ()) -> None:
-        """Begin it; ``path`` can be connected to soon after."""
-        self._folder = tempfile.TemporaryDirectory(prefix="slimgate-reader-")
-        self.path = Path(self._folder.name) / READER
+        """Begin it; ``path`` can be connected to soon after, or once ``restart`` could begin it."""
+        self._folder = Path(tempfile.gettempdir(), f"slimgate-reader-{secrets.token_hex(4)}")
+        self.path = self._folder / READER
         self._options = options
         self._lock = Lock()
         self._closed = False
-        self._process = self._begun()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.restart()
 
     def restart(self) -> None:
-        """Begin it anew if it is not alive."""
+        """Begin it anew if it is not alive. Where that cannot be (a full disk), do nothing."""
         with self._lock:
-            if not self._closed and self._process.poll() is not None:
+            if not self._closed and (self._process is None or self._process.poll() is not None):
                 self._let_go()
-                self.path.unlink(missing_ok=True)
-                self._process = self._begun()
+                with suppress(OSError):
+                    self._folder.mkdir(mode=0o700, exist_ok=True)
+                    self.path.unlink(missing_ok=True)
+                    self._process = self._begun()
 
     def close(self) -> None:
         """End it, and what it does."""
         with self._lock:
             self._closed = True
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_SECONDS)
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_SECONDS)
         self._let_go()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _let_go(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _begun(self) -> subprocess.Popen[bytes]:
         """Its standard input is a pipe of which this process has the other end: dead, it closes."""

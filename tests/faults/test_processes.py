@@ -1,0 +1,216 @@
+"""What happens to slimgate's own processes, and who asks them: 22, 23, 29, 32, 34, 43 and 44.
+
+Numbers are docs/webhook-conformance.md's; of memory and disks, see test_resources.py.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.support.processes import eventually
+from tests.faults.answers import in_both, let_in, refused
+from tests.faults.images import app, layer_of
+from tests.server.test_serve import _half_body, _half_header, _half_hello, _silent
+from tests.support.registry import Registry, drip, stall
+from tests.support.served import JSON, ROOT, both, review
+from tests.support.valkey import server as valkey
+from webhook.review.admission import MAX_BODY
+
+
+def release(folder: Path, file: str, before: str, after: str) -> Path:
+    """The sources of another release: this one but for a text in a file of ``webhook``."""
+    shutil.copytree(ROOT / "webhook", folder / "webhook")
+    changed = folder / "webhook" / file
+    text = changed.read_text()
+    assert text.count(before) == 1
+    changed.write_text(text.replace(before, after))
+    return folder
+
+
+def test_a_worker_that_is_killed_leaves_nothing_half_and_nothing_old(tls, ca_file, tmp_path):
+    """22, 23: the review under way has no answer, the next one has the right one.
+
+    What was kept in a file before is asked for again by its tag: that it passed once says nothing.
+    """
+    store = ("--store", "sqlite", "--store-file", str(tmp_path / "facts.sqlite"))
+    with both(tmp_path, "--ca-file", ca_file, *store) as servers:
+
+        def asked(mode: str) -> tuple[dict[str, Any], dict[str, Any]]:
+            served, unread = servers[mode], app(shell=True)
+            names = {"team/app:1": app(), "team/unread:1": unread}
+            with Registry(names, tls=tls) as registry, ThreadPoolExecutor() as threads:
+                moved, half = (f"{registry.host}/team/{name}:1" for name in ("app", "unread"))
+                let_in(served.ask(moved))
+                registry.add("team/app:1", app(shell=True))
+                stalling = stall(times=1)
+                registry.faults = {layer_of(unread): stalling}
+                review = threads.submit(served.ask, half)
+                assert eventually(lambda: stalling.times == 0)
+                killed = served.worker
+                os.kill(killed, signal.SIGKILL)
+                with pytest.raises((OSError, http.client.HTTPException)):
+                    review.result()
+                begun = time.monotonic()
+                found = served.ask(moved), served.ask(half)
+                assert time.monotonic() - begun < 15
+                assert served.worker != killed
+                return found
+
+        for mode, answers in in_both(asked).items():
+            for answer in answers:
+                refused(mode, answer, "/bin/sh", kind="violations")
+
+
+def test_clients_that_stall_stop_nobody(servers, tls):
+    """29: ten times as many of them as there are threads."""
+
+    def asked(mode: str) -> dict[str, Any]:
+        served = servers[mode]
+        with ExitStack() as kept, Registry({"team/app:1": app(shell=True)}, tls=tls) as registry:
+            for stalled in (_silent, _half_hello, _half_header, _half_body):
+                for _ in range(60):
+                    raw = kept.enter_context(
+                        socket.create_connection(("127.0.0.1", served.port), 20)
+                    )
+                    kept.enter_context(stalled(raw))
+            begun = time.monotonic()
+            answer = served.ask(f"{registry.host}/team/app:1")
+            assert time.monotonic() - begun < 5
+            return answer
+
+    for mode, answer in in_both(asked).items():
+        refused(mode, answer, "/bin/sh", kind="violations")
+
+
+GOOD = json.loads(review("app:1"))
+MALFORMED = {
+    "nothing": (b"", 400),
+    "no JSON": (b"\x00\xff{", 400),
+    "no review": (b"[]", 400),
+    "no request": (json.dumps({**GOOD, "request": None}).encode(), 400),
+    "an old version": (
+        json.dumps({**GOOD, "apiVersion": "admission.k8s.io/v1beta1"}).encode(),
+        400,
+    ),
+    "deep": (b'{"x":' * 100_000, 400),
+    "deep in a pod": (review("app:1").replace(b'"name": "app"', b'"name": ' + b"[" * 50_000), 400),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), MALFORMED.values(), ids=MALFORMED)
+def test_what_is_no_review_is_told_so_in_a_line(servers, tls, body, status):
+    """32, 33."""
+    for served in servers.values():
+        got, said = served.post(body)
+        assert (got, said.count(b"\n"), b"Traceback" in said) == (status, 1, False), said
+
+
+def test_what_is_too_long_is_not_read(servers, tls):
+    """32."""
+    for served in servers.values():
+        with closing(served.connection()) as one:
+            one.putrequest("POST", "/validate")
+            for header in (*JSON.items(), ("Content-Length", str(MAX_BODY + 2))):
+                one.putheader(*header)
+            one.endheaders()
+            assert one.getresponse().status == 413
+
+
+def test_a_bug_is_answered_with_where_to_look_and_the_next_review_is_right(tls, ca_file, tmp_path):
+    """34: a release with a bug in one of its checks, and a policy with a rule that fails."""
+    sources = release(
+        tmp_path / "buggy",
+        "checks/no_shell.py",
+        "    if subject.windows:\n",
+        '    assert "bug" not in str(subject.reference), "a bug"\n    if subject.windows:\n',
+    )
+    policy = tmp_path / "policy.yaml"
+    rule = "  rules: [{name: mine, expression: \"image.labels['x'] == 'y'\", message: m}]\n"
+    policy.write_text((ROOT / "policies/distroless-nonroot.yaml").read_text() + rule)
+    labelled = {"labels": {"x": "y"}}
+    names = {
+        "team/bug:1": app(**labelled),
+        "team/unlabelled:1": app(),
+        "team/app:1": app(**labelled),
+    }
+    options = ("--ca-file", ca_file, "--policies", str(policy))
+    with (
+        Registry(names, tls=tls) as registry,
+        both(tmp_path, *options, root=sources) as servers,
+    ):
+        for mode, served in servers.items():
+            answer = served.ask(f"{registry.host}/team/bug:1")
+            told = answer["auditAnnotations"]
+            assert (told["decision"], told["error"]) == ("error", "AssertionError")
+            assert answer["allowed"] is (mode == "audit-only")
+            if mode == "Enforce":
+                assert answer["status"]["code"] == 500
+                assert answer["uid"] in answer["status"]["message"]
+            (line,) = [one for one in served.said() if one.get("uid") == answer["uid"]]
+            assert (line["level"], "a bug" in line["exception"]) == ("error", True)
+            unlabelled = served.ask(f"{registry.host}/team/unlabelled:1")
+            refused(mode, unlabelled, "mine: could not be found out")
+            let_in(served.ask(f"{registry.host}/team/app:1"))
+
+
+def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
+    """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
+    old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
+    (tmp_path / "key").write_text("k" * 32)
+    service, port = valkey(tmp_path)
+    service.start()
+    store = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
+    options = ("--ca-file", ca_file, *store, "--store-key-file", str(tmp_path / "key"))
+    image = app(shell=True)
+    try:
+        with (
+            Registry({"team/app:1": image}, tls=tls) as registry,
+            both(tmp_path / "old-replicas", *options, root=old) as before,
+            both(tmp_path / "new-replicas", *options) as after,
+        ):
+            for mode in before:
+                let_in(before[mode].ask(f"{registry.host}/team/app:1"))
+                refused(
+                    mode,
+                    after[mode].ask(f"{registry.host}/team/app:1"),
+                    "/bin/sh",
+                    kind="violations",
+                )
+                let_in(before[mode].ask(f"{registry.host}/team/app:1"))
+            assert registry.count(layer_of(image)) == 2  # once by each release
+    finally:
+        service.stop()
+
+
+def test_a_client_that_leaves_costs_nothing_and_what_was_read_is_kept(servers, tls):
+    """44: as when kubectl is interrupted."""
+
+    def asked(mode: str) -> dict[str, Any]:
+        served, image = servers[mode], app(shell=True)
+        with Registry({"team/app:1": image}, tls=tls) as registry:
+            registry.faults = {layer_of(image): drip(every=0.003)}
+            name = f"{registry.host}/team/app:1"
+            with closing(served.connection()) as leaving:
+                leaving.request("POST", "/validate?timeout=10s", review(name), JSON)
+                assert eventually(lambda: registry.count(layer_of(image)))
+            assert eventually(lambda: "slimgate_reviews_in_flight 0.0" in served.get("/metrics"))
+            answer = served.ask(name)
+            assert registry.count(layer_of(image)) == 1
+            assert [one for one in served.said() if one["level"] == "error"] == []
+            assert 'decision="error"' not in served.get("/metrics")
+            return answer
+
+    for mode, answer in in_both(asked).items():
+        refused(mode, answer, "/bin/sh", kind="violations")
