@@ -41,6 +41,10 @@ class Limits:
     """The window that a zstd layer may ask a reader to keep."""
 
 
+class WouldWait(Exception):  # noqa: N818 - not an error: whoever may wait asks again
+    """It cannot be had at once, and nothing may be waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """A point in time and the clock it is on (``time.monotonic`` in the product).
@@ -50,6 +54,8 @@ class Deadline:
 
     at: float
     clock: Callable[[], float]
+    patient: bool = True
+    """Whether anything may be waited for until then, be it ever so short."""
 
     @classmethod
     def after(cls, seconds: float, clock: Callable[[], float]) -> Deadline:
@@ -68,3 +74,12 @@ class Deadline:
     def over(self) -> bool:
         """Whether no time is left."""
         return self.left() <= 0.0
+
+    def before_waiting(self) -> None:
+        """To be called by whoever is about to wait.
+
+        Raises:
+            WouldWait: nothing may be waited for.
+        """
+        if not self.patient:
+            raise WouldWait

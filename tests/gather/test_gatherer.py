@@ -17,7 +17,7 @@ from webhook.gather.gatherer import Caches, Gatherer
 from webhook.gather.lanes import Lanes
 from webhook.gather.source import ImageRequest, Unread
 from webhook.image.reference import Reference
-from webhook.limits import Deadline, Limits
+from webhook.limits import Deadline, Limits, WouldWait
 from webhook.store.memory import Memory
 
 NAME = "registry.test/app:1"
@@ -204,6 +204,25 @@ def test_the_deadline_is_kept_and_the_retry_finds_it_done(gatherer):
     gate.set()
     assert read(images).files.programs.executables
     assert source.asked.count(APP.layers[0]) == 1
+
+
+def test_where_nothing_may_be_waited_for_it_is_begun_and_found_later(gatherer):
+    images, source = gatherer({NAME: APP})
+    at_once = Deadline(time.monotonic() + 20, time.monotonic, patient=False)
+    asked = request()
+
+    with pytest.raises(WouldWait):
+        images.configs([asked], at_once)
+    assert eventually(lambda: NAME in source.asked)
+    images.configs([asked], soon())
+    (facts,) = images.configs([asked], at_once)[asked]
+    with pytest.raises(WouldWait):
+        images.layers([(asked, facts)], at_once)
+    read(images)
+
+    (facts,) = images.configs([asked], at_once)[asked]
+    assert facts.files.programs.executables
+    assert (source.asked.count(NAME), source.asked.count(APP.layers[0])) == (1, 1)
 
 
 def test_as_many_wait_as_may_and_known_images_are_answered_all_the_same(gatherer):

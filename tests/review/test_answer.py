@@ -10,7 +10,7 @@ import pytest
 from tests.server.judges import SHELL, body, by_name, deployment, pod
 from webhook.errors import Busy, ReviewError, StateUnknown
 from webhook.judge.decision import Action, Decision, Judgement
-from webhook.limits import Deadline
+from webhook.limits import Deadline, WouldWait
 from webhook.review.answer import MAX_ANNOTATION, MAX_WARNING, MAX_WARNINGS, Outcome, answer
 
 
@@ -165,6 +165,16 @@ def test_busy_is_for_the_caller():
 
     with pytest.raises(Busy):
         ask(pod(), busy)
+
+
+def test_what_would_wait_and_must_not_is_for_the_caller_and_not_recorded():
+    recorder = Recorded()
+    at_once = Deadline(1.0, lambda: 0.0, patient=False)
+    with pytest.raises(WouldWait):
+        answer(body(pod("slow:1")), by_name, deadline=at_once, recorder=recorder)
+    assert recorder == []
+    assert answer(body(pod("app:1")), by_name, deadline=at_once, recorder=recorder)
+    assert len(recorder) == 1
 
 
 def test_no_review_is_for_the_caller():

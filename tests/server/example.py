@@ -2,7 +2,7 @@
 
 Its argument is JSON: the fields of ``Serving``, and ``stuck`` for the application. Its judge is
 a value: it denies images that have ``bad`` in their name, warns of ``old`` ones, fails on ``bug``,
-takes a second for ``slow`` ones and twenty for ``hang``.
+waits for a hundredth of a second for ``short`` ones, a second for ``slow`` and twenty for ``hang``.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ import pytest
 
 from tests.server.judges import body, by_name, pod
 from webhook.errors import Busy, StateUnknown
-from webhook.limits import MIB, Deadline
+from webhook.limits import MIB, Deadline, WouldWait
 from webhook.metrics import Metrics
 from webhook.review.admission import MAX_BODY
 from webhook.review.answer import answer
-from webhook.server.app import create_app, seconds
+from webhook.server.app import AT_ONCE, create_app, seconds
 from webhook.server.log import LogAndCount, json_log
 
 
@@ -46,6 +46,17 @@ class Server:
 
     def log(self):
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
+
+
+def test_at_once_or_not_at_all():
+    server, at_once = Server(), {AT_ONCE: True}
+    assert server.post(body(pod("app:1")), environ_overrides=at_once).json["response"]["allowed"]
+    with pytest.raises(WouldWait):
+        server.post(body(pod("short:1")), environ_overrides=at_once)
+    with pytest.raises(WouldWait):
+        server.client.get("/healthz", environ_overrides=at_once)
+    assert [line["decision"] for line in server.log()] == ["allow"]
+    assert server.post(b"{", environ_overrides=at_once).status_code == 400
 
 
 def test_a_review_is_answered_and_logged():

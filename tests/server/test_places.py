@@ -31,11 +31,11 @@ def later(server, image, timeout="1s"):
     return thread
 
 
-def ask(server):
-    """Status, Retry-After and seconds of one review more."""
+def ask(server, image="slow:1"):
+    """Status, Retry-After and seconds of one review more, which has to wait for something."""
     begun = time.monotonic()
     with closing(connect(server)) as connection:
-        connection.request("POST", "/validate?timeout=10s", body(pod()), JSON)
+        connection.request("POST", "/validate?timeout=10s", body(pod(image)), JSON)
         response = connection.getresponse()
         response.read()
     return response.status, response.headers["Retry-After"], time.monotonic() - begun
@@ -49,6 +49,7 @@ def test_reviews_that_never_end_fail_liveness_and_those_that_come_are_sent_away(
         status, retry, took = ask(server)
         assert (status, retry) == (503, "1")
         assert took < 1.5
+        assert ask(server, "app:1")[:2] == (200, None)  # it waits for nothing, so needs no place
         assert _status(f"{server.metrics}/healthz") == 200  # late, but not for long
         time.sleep(1.5)
         assert _status(f"{server.metrics}/healthz") == 503
@@ -77,7 +78,10 @@ def test_busy_is_healthy():
 def test_a_short_burst_waits_its_turn():
     with started(threads=1) as server:
         answers = []
-        threads = [threading.Thread(target=lambda: answers.append(ask(server))) for _ in range(12)]
+        threads = [
+            threading.Thread(target=lambda: answers.append(ask(server, "short:1")))
+            for _ in range(12)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

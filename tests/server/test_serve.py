@@ -25,7 +25,7 @@ from tests.server.judges import body, pod
 from webhook.errors import UsageError
 from webhook.limits import MIB
 from webhook.server.probes import MAX_CONNECTIONS
-from webhook.server.serve import Serving, serve
+from webhook.server.serve import SPARE, Serving, serve
 from webhook.server.tls import REQUEST
 from webhook.server.worker import CONNECTIONS
 
@@ -249,6 +249,76 @@ def test_a_slow_review_keeps_nobody_waiting(server):
     once(server)
     assert time.monotonic() - begun < 0.8
     slow.join()
+
+
+def test_known_images_are_answered_while_every_thread_waits():
+    with started(threads=1, drain=1) as server, ExitStack() as kept:
+        for _ in range(1 + SPARE):
+            waiting = kept.enter_context(closing(connect(server)))
+            waiting.request("POST", "/validate", body(pod("hang:1")), JSON)
+        time.sleep(0.3)
+        for _ in range(20):
+            begun = time.monotonic()
+            assert once(server)[1]["allowed"]
+            assert time.monotonic() - begun < 0.2
+
+
+def _post(image, *, close=False):
+    """A review as bytes."""
+    sent = body(pod(image))
+    ends = "Connection: close\r\n" if close else ""
+    kind = "Content-Type: application/json\r\n"
+    head = f"POST /validate HTTP/1.1\r\nHost: x\r\n{kind}{ends}Content-Length: {len(sent)}\r\n\r\n"
+    return head.encode() + sent
+
+
+def _tls(server):
+    raw = socket.create_connection((server.host, server.port), 10)
+    return ssl.create_default_context(cafile=server.ca).wrap_socket(
+        raw, server_hostname="127.0.0.1"
+    )
+
+
+def test_requests_that_are_sent_behind_each_other_are_answered_in_their_order(server):
+    """Those that wait for something, too, and that of the last part comes late."""
+    images = ["app:1", "bad:1", "short:1", "app:1", "short:bad", "bad:1"] * 10
+    sent = b"".join(map(_post, images)) + _post("app:1", close=True)
+    with _tls(server) as client:
+        client.sendall(sent[:-10])
+        time.sleep(0.2)
+        client.sendall(sent[-10:])
+        received = b""
+        while piece := client.recv(MIB):
+            received += piece
+    answers = [
+        json.loads(answer.partition(b"\r\n\r\n")[2])
+        for answer in received.split(b"HTTP/1.1 200 OK")[1:]
+    ]
+    allowed = [answer["response"]["allowed"] for answer in answers]
+    assert allowed == ["bad" not in image for image in images] + [True]
+    assert received.count(b"Connection: close") == 1
+
+
+def test_clients_that_do_not_read_their_answers_stop_nobody(server):
+    with ExitStack() as kept:
+        for _ in range(3):
+            client = kept.enter_context(_tls(server))
+            client.settimeout(0.5)
+            with suppress(TimeoutError, ssl.SSLError, ConnectionError):
+                for _ in range(50):
+                    client.sendall(_post("bad:1") * 100)
+        for _ in range(20):
+            begun = time.monotonic()
+            assert once(server)[1]["allowed"]
+            assert time.monotonic() - begun < 2
+
+
+def test_a_small_body_without_a_length(server):
+    sent = body(pod())
+    with closing(connect(server)) as connection:
+        for _ in range(2):
+            connection.request("POST", "/validate", iter([sent[:99], sent[99:]]), JSON)
+            assert json.loads(connection.getresponse().read())["response"]["allowed"]
 
 
 def test_a_body_that_is_too_long(server):

@@ -13,8 +13,10 @@ from webhook.cluster.link import Answering, Reply
 from webhook.cluster.state import NamespaceState, Snapshot
 from webhook.errors import StateUnknown
 from webhook.judge.state import PolicyState, observed
+from webhook.limits import Deadline, WouldWait
 from webhook.wiring.knowledge import InCluster
 
+DEADLINE = Deadline.never()
 TEAM = NamespaceState(name="team", labels={"a": "b"}, annotations={"c": "d"})
 
 
@@ -36,13 +38,13 @@ def test_nothing_is_known_before_there_is_a_snapshot(tmp_path):
     knowledge = InCluster(tmp_path, max_stale=60)
     assert knowledge.missing() == "the cluster is not known yet"
     assert knowledge.age() == float("inf")
-    for ask in (knowledge.policies, lambda: knowledge.at("team")):
+    for ask in (knowledge.policies, lambda: knowledge.at("team", DEADLINE)):
         with pytest.raises(StateUnknown, match="the cluster is not known yet"):
             ask()
     known(tmp_path, held("p"))
     assert knowledge.missing() is None
     assert [one.name for one in knowledge.policies()] == ["p"]
-    assert knowledge.at("team").platforms == frozenset({"linux/arm64"})
+    assert knowledge.at("team", DEADLINE).platforms == frozenset({"linux/arm64"})
 
 
 def test_what_is_too_old_is_unknown_until_the_server_is_heard_of_again(tmp_path):
@@ -50,7 +52,7 @@ def test_what_is_too_old_is_unknown_until_the_server_is_heard_of_again(tmp_path)
     known(tmp_path, held("p"), seconds_ago=50)
     assert len(knowledge.policies()) == 1
     state.heard(tmp_path, 70)
-    for ask in (knowledge.policies, lambda: knowledge.at("team")):
+    for ask in (knowledge.policies, lambda: knowledge.at("team", DEADLINE)):
         with pytest.raises(StateUnknown, match=r"has not heard of the API server for 7\d s"):
             ask()
     assert knowledge.missing() is None  # all replicas would go at once
@@ -96,7 +98,7 @@ def test_a_policy_that_cannot_be_read_is_there_all_the_same(tmp_path):
 
 def test_a_namespace_is_as_the_snapshot_has_it(tmp_path):
     known(tmp_path)
-    found = InCluster(tmp_path, max_stale=60).at("team").namespace
+    found = InCluster(tmp_path, max_stale=60).at("team", DEADLINE).namespace
     labels = {"a": "b", "kubernetes.io/metadata.name": "team"}
     assert found.labels == labels
     metadata = {"name": "team", "labels": labels, "annotations": {"c": "d"}}
@@ -106,7 +108,7 @@ def test_a_namespace_is_as_the_snapshot_has_it(tmp_path):
 def test_a_namespace_cannot_name_itself_otherwise(tmp_path):
     lying = NamespaceState(name="team", labels={"kubernetes.io/metadata.name": "kube-system"})
     known(tmp_path, spaces=[lying])
-    found = InCluster(tmp_path, max_stale=60).at("team").namespace
+    found = InCluster(tmp_path, max_stale=60).at("team", DEADLINE).namespace
     assert found.labels["kubernetes.io/metadata.name"] == "team"
 
 
@@ -115,15 +117,15 @@ def test_one_that_is_not_in_the_snapshot_is_read_live(tmp_path):
     knowledge = InCluster(tmp_path, max_stale=60)
     link = Answering(tmp_path, lambda question: _spaces(question.namespace))
     try:
-        assert knowledge.at("team").namespace.labels["a"] == "b"
+        assert knowledge.at("team", DEADLINE).namespace.labels["a"] == "b"
         with pytest.raises(StateUnknown, match="namespace gone could not be read: there is no"):
-            knowledge.at("gone")
+            knowledge.at("gone", DEADLINE)
         with pytest.raises(StateUnknown, match="namespace hidden could not be read: 403"):
-            knowledge.at("hidden")
+            knowledge.at("hidden", DEADLINE)
     finally:
         link.close()
     with pytest.raises(StateUnknown, match="the controller cannot be asked"):
-        knowledge.at("team")
+        knowledge.at("team", DEADLINE)
 
 
 def _spaces(name):
@@ -135,8 +137,17 @@ def _spaces(name):
 def test_one_that_is_in_the_snapshot_is_not_asked_for(tmp_path):
     known(tmp_path)
     begun = time.monotonic()
-    assert InCluster(tmp_path, max_stale=60).at("team").namespace.name == "team"
+    assert InCluster(tmp_path, max_stale=60).at("team", DEADLINE).namespace.name == "team"
     assert time.monotonic() - begun < 1
+
+
+def test_nobody_is_asked_where_nothing_may_be_waited_for(tmp_path):
+    known(tmp_path)
+    knowledge = InCluster(tmp_path, max_stale=60)
+    at_once = Deadline(time.monotonic() + 60, time.monotonic, patient=False)
+    assert knowledge.at("team", at_once).namespace.name == "team"
+    with pytest.raises(WouldWait):
+        knowledge.at("gone", at_once)
 
 
 def test_all_is_of_one_snapshot(tmp_path):
@@ -157,7 +168,7 @@ def test_all_is_of_one_snapshot(tmp_path):
     try:
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            found = knowledge.at("team")
+            found = knowledge.at("team", DEADLINE)
             assert [one.name for one in found.policies] == [found.namespace.labels["policy"]]
     finally:
         over.set()

@@ -223,9 +223,13 @@ class Gatherer:
         deadline: Deadline,
         requests: Collection[ImageRequest],
     ) -> None:
-        """Wait until all are done or the deadline is over; never for what is done already."""
+        """Wait until all are done or the deadline is over; never for what is done already.
+
+        Where nothing may be waited for, what was begun goes on, for whoever asks again.
+        """
         if all(flight.done() for flight in flights):
             return
+        deadline.before_waiting()
         turn = next(request.turn for request in requests)
         with nullcontext() if self._waiters is None else self._waiters.taken(turn):
             wait(flights, timeout=_seconds(deadline))

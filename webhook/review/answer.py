@@ -19,7 +19,7 @@ import msgspec
 from webhook.errors import Busy, ReviewError, StateUnknown
 from webhook.judge.decision import Decision, Judgement
 from webhook.judge.message import break_glass, clean, denial, image_of, violations, warnings
-from webhook.limits import Deadline
+from webhook.limits import Deadline, WouldWait
 from webhook.pod import Workload
 from webhook.review.admission import Request, mirrored, parse, probe, to_judge
 from webhook.review.probe import answer as probe_answer
@@ -116,6 +116,7 @@ def answer(
     Raises:
         ReviewError: the body is no AdmissionReview that can be answered.
         Busy: the judge says that the client should come again.
+        WouldWait: the judge would, and by the deadline must not; nothing is recorded.
     """
     started = deadline.clock()
     request = parse(body)
@@ -147,7 +148,7 @@ def _answer(request: Request, judge: Judge, deadline: Deadline, *, audit_only: b
         return _skipped(request)
     try:
         return _decided(request, judge(workload, deadline), mirror)
-    except Busy:
+    except (Busy, WouldWait):
         raise
     except StateUnknown as error:
         status = _Status(500, "InternalError", clean(str(error), MAX_ANNOTATION))

@@ -2,7 +2,8 @@
 
 gthread gives a connection a thread from its first byte on, so as many clients as there are threads
 stop it by a byte every few seconds. Here the loop that accepts them takes in what arrives of each,
-handshake and request, without ever waiting; a thread gets the request when it is whole.
+handshake and request, without ever waiting. A request that is whole is answered there and then if
+nothing has to be waited for (docs/adr/015-at-once.md); else a thread gets it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from functools import partial
 from typing import Any, Final
 
 from gunicorn import http, sock
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webhook.limits import KIB, MIB
-from webhook.server.app import LARGE
-from webhook.server.tls import REQUEST
+from webhook.server.app import AT_ONCE, LARGE
+from webhook.server.tls import REQUEST, STALL
 
 CONNECTIONS: Final = 1_000
 """At the same time; a further one takes the place of the one that is idle, or arriving, longest."""
@@ -32,6 +34,8 @@ _DRAIN: Final = 0.1
 """Seconds to take the rest of a body that nobody wanted: closed upon it, the client might not see
 the answer."""
 _READ: Final = 64 * KIB
+_AT_ONCE: Final = 32 * KIB
+"""Bytes of a body that the loop takes itself: others wait meanwhile."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -45,6 +49,8 @@ class _Arriving:
     data: bytearray = field(default_factory=bytearray)
     waits: bool = False
     """Whether the loop waits for more of it."""
+    small: bool = False
+    """Whether it is all there once it is whole, and little."""
     needed: int | None = None
     """Bytes of it; None while its head is not whole."""
 
@@ -80,9 +86,44 @@ class _Arriving:
                 return False
             found = _LENGTH.search(self.data, 0, end + 2)
             length = int(found[1]) if found else 0
+            self.small = found is not None and length <= _AT_ONCE
             # A large body is not waited for: a thread reads it, if as few as may are large.
             self.needed = end + 4 + (length if length < LARGE else 0)
         return len(self.data) >= self.needed
+
+
+class _Out:
+    """A socket to gunicorn's eyes: what is written to it goes out as one."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        """Keep it."""
+        self.parts.append(data)
+
+    send = sendall
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A request that was answered."""
+
+    data: bytes
+    keeps: bool
+    """Whether the connection is kept."""
+    behind: bytes
+    """What has come of the next request."""
+
+
+def _sent(sock: Any, data: bytes) -> bytes:
+    """Send what goes out without waiting; what is left of it."""
+    try:
+        while data:
+            data = data[sock.send(data) :]
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        pass
+    return data
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
@@ -163,8 +204,60 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
                 self._give_up(next(iter(self._arriving)))
             return
         self._drop(arriving)
-        one.parser.unreader.unread(bytes(arriving.data))
+        request = bytes(arriving.data)
+        answered = self._answered(one, request) if arriving.small and self.alive else None
+        if answered is not None:
+            self._send(one, answered)
+            return
+        one.parser.unreader.unread(request)
         super().enqueue_req(one)
+
+    def _send(self, one: Any, answered: _Answered) -> None:
+        """What does not go out at once is for a thread, and so is the end of a connection."""
+        try:
+            unsent = _sent(one.sock, answered.data)
+        except OSError as error:  # ssl.SSLError is one
+            self.log.debug("an answer did not go out: %s", error)
+            self._close(one)
+            return
+        if unsent or not answered.keeps:
+            one.parser.unreader.unread(answered.behind)
+            ended = self.tpool.submit(self._end, one, unsent, answered.keeps)
+            ended.add_done_callback(partial(self.method_queue.defer, self.finish_request, one))
+        elif answered.behind:  # not now: who sends one behind the other would keep others waiting
+            self.method_queue.defer(self._receive, one, answered.behind)
+        else:
+            one.set_timeout()
+            self.keepalived_conns.append(one)
+            readable = partial(self.on_client_socket_readable, one)
+            self.poller.register(one.sock, selectors.EVENT_READ, readable)
+
+    def _answered(self, one: Any, request: bytes) -> _Answered | None:
+        """The answer; None where something would have to be waited for.
+
+        Nor is there one where anything goes wrong: it does so once more in a thread, where
+        gunicorn says what it has to say.
+        """
+        out = _Out()
+        parser = http.get_parser(self.cfg, [request], one.client)
+        try:
+            asked = next(parser)
+            self.cfg.pre_request(self, asked)
+            response, environ = wsgi.create(asked, out, one.client, one.server, self.cfg)
+            environ |= {"gunicorn.socket": one.sock, "wsgi.multithread": True, AT_ONCE: True}
+            for part in self.wsgi(environ, response.start_response):
+                response.write(part)
+            response.close()
+            keeps = parser.finish_body() and not response.should_close()
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return _Answered(b"".join(out.parts), keeps, parser.unreader.take_buffered())
+
+    def _end(self, one: Any, unsent: bytes, keeps: bool) -> bool:  # noqa: FBT001 - as gunicorn's
+        """Send what the client did not take at once; whether the connection is kept."""
+        one.sock.settimeout(STALL)
+        one.sock.sendall(unsent)
+        return keeps or self._keepalive_after(one, keeps)
 
     def _make_room(self) -> None:
         if self._arriving:

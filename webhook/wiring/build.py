@@ -127,11 +127,11 @@ def judge_by(
 ) -> Judge:
     """The webhook's judge: a workload, before a deadline, to the decision on it.
 
-    It raises ``StateUnknown`` where ``knowledge`` does.
+    It raises ``StateUnknown`` where ``knowledge`` does, and ``WouldWait`` as its deadline has it.
     """
 
     def judge(workload: Workload, deadline: Deadline) -> Decision:
-        at = knowledge.at(workload.namespace)
+        at = knowledge.at(workload.namespace, deadline)
         judgements = evaluate(
             replace(workload, nodes=at.platforms),
             at.policies,

@@ -18,6 +18,7 @@ from webhook.gather.credentials import Candidates, candidates_of, question_of
 from webhook.image.reference import Reference
 from webhook.judge.policy import Namespace, Policy
 from webhook.judge.state import PolicyState, policy_of
+from webhook.limits import Deadline
 from webhook.pod import Account
 from webhook.wiring.documents import NAME_LABEL, Namespaces
 
@@ -49,7 +50,7 @@ class Knowledge(Protocol):
     def policies(self) -> Sequence[Policy]:
         """All of them, as they stand now."""
 
-    def at(self, namespace: str) -> Situation:
+    def at(self, namespace: str, deadline: Deadline) -> Situation:
         """What pods of a namespace are judged by, as it stands now."""
 
 
@@ -68,7 +69,7 @@ class InFiles:
         """As the files had them."""
         return self.chosen
 
-    def at(self, namespace: str) -> Situation:
+    def at(self, namespace: str, deadline: Deadline) -> Situation:  # noqa: ARG002 - nothing is waited for
         """As the file has it; one that is not there has the label that all have."""
         return Situation(namespace=self.known(namespace), policies=self.chosen)
 
@@ -107,10 +108,13 @@ class InCluster:
         """As they stood when the API server was last heard of."""
         return self._current().policies
 
-    def at(self, namespace: str) -> Situation:
+    def at(self, namespace: str, deadline: Deadline) -> Situation:
         """By one snapshot; a namespace that is not in it was made just now, and is read live."""
         seen = self._current()
-        found = seen.namespaces.get(namespace) or self._live(namespace)
+        found = seen.namespaces.get(namespace)
+        if found is None:
+            deadline.before_waiting()
+            found = self._live(namespace)
         labels = {**found.labels, NAME_LABEL: namespace}
         metadata = {"name": namespace, "labels": labels, "annotations": found.annotations}
         return Situation(
