@@ -208,12 +208,12 @@ class _Application:
     def _apply(self, place: int, entry: Entry) -> None:
         folder_path, _, name = entry.path.rpartition(b"/")
         folder = self._folder(folder_path)
-        if name == _OPAQUE:
-            self._hide(folder)
-        elif name.startswith(_PREFIX):
-            self._white_out(folder, name.removeprefix(_PREFIX))
-        else:
+        if not name.startswith(_PREFIX):
             self._create(folder, name, place, entry)
+        elif name == _OPAQUE:
+            self._hide(folder)
+        else:
+            self._white_out(folder, name.removeprefix(_PREFIX))
 
     def _folder(self, path: bytes) -> Node:
         """The folder an entry goes to, its links followed and what is missing made."""

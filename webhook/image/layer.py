@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
@@ -54,6 +54,7 @@ _KEPT: Final = {
     b"usr/lib/os-release": osrelease.MAX_BYTES,
 }
 """Paths whose bodies are kept, and up to which size."""
+_DOT: Final = ord(".")
 _CAPABILITIES: Final = tar.XATTR + b"security.capability"
 _KINDS: Final = frozenset(
     {
@@ -301,10 +302,20 @@ def clean(name: bytes) -> bytes:
 
     ``./usr//bin/../lib/`` and ``../../usr/lib`` are ``usr/lib``; the root is empty.
     """
-    name = name.removeprefix(b"./")
-    if not name.startswith((b"/", b".")) and b"//" not in name and b"/." not in name:
-        return name.removesuffix(b"/")
-    return posixpath.normpath(b"/" + name.lstrip(b"/"))[1:]
+    name = name.removesuffix(b"/")
+    folder, _, base = name.rpartition(b"/")
+    return _cleaned(name) if not base or base[0] == _DOT else _inside(folder) + base
+
+
+@lru_cache(maxsize=512)
+def _inside(folder: bytes) -> bytes:
+    """What goes before the names in a folder; most entries share it with their neighbours."""
+    cleaned = _cleaned(folder)
+    return cleaned + b"/" if cleaned else b""
+
+
+def _cleaned(path: bytes) -> bytes:
+    return posixpath.normpath(b"/" + path.lstrip(b"/"))[1:]
 
 
 def text(path: bytes) -> str:

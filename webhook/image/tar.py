@@ -39,9 +39,9 @@ XATTR: Final = b"SCHILY.xattr."
 """What the PAX keys of extended attributes begin with."""
 
 _LONG_NAME, _LONG_LINK, _GNU_SPARSE = b"L", b"K", b"S"
-_META: Final = b"xLKg"
+_META: Final = frozenset({b"x", _LONG_NAME, _LONG_LINK, GLOBAL})
 """Types of headers that say something of the next one."""
-_ODD: Final = OLD_REGULAR + _GNU_SPARSE
+_ODD: Final = frozenset({OLD_REGULAR, _GNU_SPARSE})
 """Types that are not what they say."""
 _REDIRECTING: Final = (b"path", b"linkpath", b"size")
 _ZERO: Final = bytes(SIZE)
@@ -69,11 +69,11 @@ class Reader:
         self._long_name = self._long_link = b""
 
     def __iter__(self) -> Iterator[Header]:
-        longest = self._limits.path_bytes
+        longest, most = self._limits.path_bytes, self._limits.entries
         for number in count():
             if (block := self._next_header()) is None:
                 return
-            if number >= self._limits.entries:
+            if number >= most:
                 raise LimitExceeded("the layers have more tar entries than allowed")
             header = parse(block)
             self._open(header)

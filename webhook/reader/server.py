@@ -6,6 +6,7 @@ takes nothing with it: whoever asked is told, and the next one is forked from he
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -113,6 +114,7 @@ class Readers:
                 other.connected.close()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            gc.disable()  # it ends with its job, and what it makes is hardly ever garbage
             confine(memory=self._bounds.memory, seconds=int(self._bounds.seconds) + 1)
             work(connected)
             status = 0
