@@ -7,7 +7,8 @@ are held half-open.
 
 Right is: a good image is let in, once it could be read; what has a shell, runs as root or is a bomb
 is denied; and of a registry that is unwell nothing is ever let in. The only answer that is no
-review's is the documented 503.
+review's is the documented 503. What registries are unwell for is asked in a namespace of its own:
+it holds as many places to wait as it leaves to the other.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from statistics import median, quantiles
 from tests.support import forge, registry
 from tests.support.registry import Registry
 from tests.support.samples import PASSWD, busybox, program
-from tests.support.served import JSON, Served, children, review, serving
+from tests.support.served import JSON, SPACES, Served, children, review, serving
 
 RATE = 50
 CLIENTS = 24
@@ -67,6 +68,8 @@ class Kind:
     allowed: bool
     share: int
     """Of a hundred reviews."""
+    space: str = SPACES[0]
+    """The namespace that it is asked for in."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def _world(stack: ExitStack) -> tuple[list[Kind], list[str]]:
             sick.add(one, varied("good", 1_000 + n))
         hosts.append(sick.host)
         where = [f"{sick.host}/{one}" for one in names]
-        kinds.append(Kind(f"of a registry that {name}", where, allowed=False, share=1))
+        what = f"of a registry that {name}"
+        kinds.append(Kind(what, where, allowed=False, share=1, space=SPACES[1]))
     return kinds, hosts
 
 
@@ -232,7 +236,7 @@ def _client(jobs: queue.Queue[tuple[Kind, str] | None], served: Served, done: So
         connection = connection or served.connection()
         begun = time.monotonic()
         try:
-            connection.request("POST", "/validate?timeout=10s", review(image), JSON)
+            connection.request("POST", "/validate?timeout=10s", review(image, kind.space), JSON)
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -257,7 +261,7 @@ def _judge(
     seconds: float,
 ) -> None:
     if response.status == 503 and response.getheader("Retry-After"):
-        done.answers["503, try again"] += 1
+        done.answers[f"503, try again, in {kind.space}"] += 1
         return
     if response.status != 200:
         done.faults.append(f"{kind.name}: {response.status} {body[:200]!r}")

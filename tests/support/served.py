@@ -27,11 +27,8 @@ POLICY = ROOT / "policies" / "distroless-nonroot.yaml"
 JSON = {"Content-Type": "application/json"}
 MODES: Mapping[str, Sequence[str]] = {"Enforce": (), "audit-only": ("--audit-only",)}
 """What a server of each is told; a namespace with an Enforce policy is asked about in both."""
-_SPACE = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {"name": "shop", "labels": {"slimgate.dev/policy": "distroless-nonroot"}},
-}
+SPACES = ("shop", "next-door")
+"""Namespaces, judged by the same policy."""
 _NUMBER = itertools.count()
 
 
@@ -88,7 +85,7 @@ def serving(
     before: Sequence[str] = (),
     root: Path = ROOT,
 ) -> Iterator[Served]:
-    """A server of the policy ``distroless-nonroot`` and the namespace ``shop``.
+    """A server of the policy ``distroless-nonroot`` and the namespaces ``SPACES``.
 
     Args:
         folder: for its files.
@@ -98,7 +95,7 @@ def serving(
         root: the folder of the sources.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "namespaces.yaml").write_text(json.dumps(_SPACE))
+    (folder / "namespaces.yaml").write_text("\n---\n".join(map(_space, SPACES)))
     policies = () if "--policies" in options else ("--policies", str(POLICY))
     command = [
         *(*before, sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"),
@@ -134,25 +131,30 @@ def both(folder: Path, *options: str, **more: Any) -> Iterator[dict[str, Served]
             served.process.terminate()
 
 
-def review(image: str) -> bytes:
-    """An AdmissionReview of a new pod in ``shop``; each has a uid of its own."""
+def review(image: str, space: str = SPACES[0]) -> bytes:
+    """An AdmissionReview of a new pod; each has a uid of its own."""
     request = {
         "uid": f"00000000-0000-4000-8000-{next(_NUMBER):012}",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "resource": {"group": "", "version": "v1", "resource": "pods"},
         "name": "app",
-        "namespace": "shop",
+        "namespace": space,
         "operation": "CREATE",
         "userInfo": {"username": "tests"},
         "object": {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "app", "namespace": "shop"},
+            "metadata": {"name": "app", "namespace": space},
             "spec": {"containers": [{"name": "app", "image": image}]},
         },
     }
     document = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     return json.dumps(document).encode()
+
+
+def _space(name: str) -> str:
+    metadata = {"name": name, "labels": {"slimgate.dev/policy": "distroless-nonroot"}}
+    return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
 def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
