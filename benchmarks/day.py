@@ -71,7 +71,12 @@ class _Registry(ImageSource):
         self.counted: Counter[str] = Counter()
         self.bytes = 0.0
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:  # noqa: ARG002
+    def resolve(
+        self,
+        reference: Reference,
+        deadline: Deadline,  # noqa: ARG002
+        most: int | None = None,  # noqa: ARG002
+    ) -> Document:
         self.counted["manifests"] += 1
         image = self._by_name[str(reference)]
         return Document(body=image.body, media_type=image.media_type, digest=image.digest)

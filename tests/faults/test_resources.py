@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +23,11 @@ from tests.cluster.support.processes import eventually
 from tests.faults.answers import in_both, let_in, refused
 from tests.faults.bombs import of_files
 from tests.faults.images import app
+from tests.soak.soak import sample
 from tests.store.test_sqlite import fill, mounted, remount
-from tests.support.registry import Registry
+from tests.support.registry import Fault, Registry
 from tests.support.served import MODES, Served, both, review, serving
-from webhook.limits import MIB
+from webhook.limits import KIB, MIB
 
 
 def judge_new_ones(registry: Registry, mode: str, served: Served) -> None:
@@ -144,3 +146,39 @@ def test_memory_runs_out(tls, ca_file, tmp_path):
 
         for mode, answer in in_both(asked).items():
             refused(mode, answer, "could not be found out (unreachable)", "killed by SIGKILL")
+
+
+def nearly(handler: Any, answer: Any) -> None:
+    """Nearly as many bytes as a manifest may have, and never the last ones."""
+    piece = b" " * 64 * KIB
+    handler.wfile.write(handler.head(answer, {"Transfer-Encoding": "chunked"}))
+    for _ in range(60):
+        handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+    handler.linger()
+
+
+def test_large_documents_wait_for_each_other(servers, authority):
+    """28: of eighty registries, which wait for nothing else of each other."""
+    addresses = [f"127.0.1.{number}" for number in range(1, 81)]
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*addresses).configure_cert(tls)
+    with ExitStack() as stack:
+        names, swollen = {"team/app:1": app()}, {"*": Fault(nearly)}
+        registries = [
+            stack.enter_context(Registry(names, tls=tls, address=address, faults=swollen))
+            for address in addresses
+        ]
+        images = [f"{registry.host}/team/app:1" for registry in registries]
+
+        def asked(mode: str) -> tuple[dict[str, Any], float]:
+            served = servers[mode]
+            before = sample(served.worker, 0).memory
+            answer = served.ask(*images, seconds=4)
+            grown = sample(served.worker, 0).memory - before
+            judge_new_ones(well, mode, served)
+            return answer, grown
+
+        well = stack.enter_context(Registry(tls=tls, address=addresses[0]))
+        for mode, (answer, grown) in in_both(asked).items():
+            refused(mode, answer, "could not be found out (deadline)")
+            assert grown < 96  # MiB, where all of it would be 300

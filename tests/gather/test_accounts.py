@@ -41,9 +41,9 @@ class Guarded:
         if self.account not in self.may:
             raise Unauthorized(f"{self.account.namespace} may not")
 
-    def resolve(self, reference, deadline):
+    def resolve(self, reference, deadline, most=None):
         self._ask("GET")
-        return self.inside.resolve(reference, deadline)
+        return self.inside.resolve(reference, deadline, most)
 
     def digest(self, reference, deadline):
         self._ask("HEAD")

@@ -236,7 +236,9 @@ def _client(jobs: queue.Queue[tuple[Kind, str] | None], served: Served, done: So
         connection = connection or served.connection()
         begun = time.monotonic()
         try:
-            connection.request("POST", "/validate?timeout=10s", review(image, kind.space), JSON)
+            connection.request(
+                "POST", "/validate?timeout=10s", review(image, space=kind.space), JSON
+            )
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -183,8 +183,9 @@ class Registry:
         token_seconds: int = 60,
         challenge: str | None = None,
         faults: Mapping[str, Fault] | None = None,
-        name: str = "127.0.0.1",
+        name: str | None = None,
         port: int = 0,
+        address: str = "127.0.0.1",
     ) -> None:
         """``challenge`` replaces the WWW-Authenticate header; ``name`` is only what we call it."""
         self.images = dict(images or {})
@@ -197,8 +198,8 @@ class Registry:
         self.closing = threading.Event()
         self.lock = threading.Lock()
         self.scheme = "https" if tls else "http"
-        self._server = _Server(("127.0.0.1", port), self, tls)
-        self.host = f"{name}:{self._server.server_address[1]}"
+        self._server = _Server((address, port), self, tls)
+        self.host = f"{name or address}:{self._server.server_address[1]}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )

@@ -52,9 +52,9 @@ class Served:
         trust = ssl.create_default_context(cafile=self.authority)
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=trust, timeout=timeout)
 
-    def ask(self, image: str, *, seconds: int = 10) -> dict[str, Any]:
-        """What it answers to a pod of that image, within that ``timeout``; HTTP 200."""
-        status, body = self.post(review(image), seconds=seconds)
+    def ask(self, *images: str, seconds: int = 10) -> dict[str, Any]:
+        """What it answers to a pod of these images, within that ``timeout``; HTTP 200."""
+        status, body = self.post(review(*images), seconds=seconds)
         assert status == 200, body
         response: dict[str, Any] = json.loads(body)["response"]
         return response
@@ -74,7 +74,7 @@ class Served:
 
     def said(self) -> list[dict[str, Any]]:
         """The lines of its log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return _lines(self.log)
 
 
 @contextmanager
@@ -131,8 +131,9 @@ def both(folder: Path, *options: str, **more: Any) -> Iterator[dict[str, Served]
             served.process.terminate()
 
 
-def review(image: str, space: str = SPACES[0]) -> bytes:
+def review(*images: str, space: str = SPACES[0]) -> bytes:
     """An AdmissionReview of a new pod; each has a uid of its own."""
+    containers = [{"name": f"app-{n}" if n else "app", "image": i} for n, i in enumerate(images)]
     request = {
         "uid": f"00000000-0000-4000-8000-{next(_NUMBER):012}",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
@@ -145,7 +146,7 @@ def review(image: str, space: str = SPACES[0]) -> bytes:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "app", "namespace": space},
-            "spec": {"containers": [{"name": "app", "image": image}]},
+            "spec": {"containers": containers},
         },
     }
     document = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
@@ -159,11 +160,16 @@ def _space(name: str) -> str:
 
 def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
     while process.poll() is None:
-        found = {one["event"]: one for one in map(json.loads, log.read_text().splitlines())}
+        found = {one["event"]: one for one in _lines(log)}
         if "listening" in found and children(process.pid):
             return found
         time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log, but for what ends a start."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tests.support import forge
-from webhook.errors import DeadlineExceeded, NotFound
+from webhook.errors import DeadlineExceeded, LimitExceeded, NotFound
 from webhook.gather.source import Document
 from webhook.image.manifest import Descriptor
 from webhook.image.reference import Reference
@@ -24,9 +24,13 @@ class ForgedSource:
     """What is not served before its event is set: ``DIGEST``, or what makes it rarer:
     ``REGISTRY/REPOSITORY@DIGEST``, ``DIGEST again`` (every time but the first)."""
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
+    def resolve(
+        self, reference: Reference, deadline: Deadline, most: int | None = None
+    ) -> Document:
         image = self._image(reference)
         self._ask(str(reference), deadline)
+        if most is not None and image.size > most:
+            raise LimitExceeded(f"{reference} has more than {most} bytes")
         return Document(body=image.body, media_type=image.media_type, digest=image.digest)
 
     def digest(self, reference: Reference, deadline: Deadline) -> str | None:

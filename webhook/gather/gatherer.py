@@ -15,6 +15,7 @@ from webhook.gather.flights import Cache, Facts, Flights, bare, failed
 from webhook.gather.lanes import Lanes
 from webhook.gather.opening import open_image
 from webhook.gather.reading import Here, Reading
+from webhook.gather.room import Room
 from webhook.gather.source import (
     AccountSource,
     Gathered,
@@ -121,6 +122,7 @@ class Gatherer:
         self._reading = Flights[tuple[Place, LayerKey], Any](reading, caches.failures)
         self._recalling = Flights[str, Files | None](opening, caches.failures)
         self._merging = Flights[tuple[Place, str], Files](reading, caches.failures)
+        self._room = Room()
         self._waiters = None if waiters is None else Waiters(waiters)
 
     def configs(
@@ -245,8 +247,9 @@ class Gatherer:
                 gathered = self._unmoved(request, source, deadline)
                 if gathered is None:
                     gathered = open_image(
-                        source, request, limits=self._limits, deadline=deadline, bases=self._bases
-                    )
+                        source, request, limits=self._limits, deadline=deadline, bases=self._bases,
+                        room=self._room,
+                    )  # fmt: skip
                     if not any(isinstance(item, Unread) for item in gathered):
                         keep(gathered)
         errors = [bare(item.error) for item in gathered if isinstance(item, Unread)]

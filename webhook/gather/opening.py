@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from webhook.errors import ImageError, LimitExceeded, Malformed, Unsupported
+from webhook.gather.room import SMALL, Room
 from webhook.gather.source import Document, Gathered, ImageRequest, ImageSource, Unread
 from webhook.image.bases import KnownBase, by_layers
-from webhook.image.config import parse_config
+from webhook.image.config import ImageConfig, parse_config
 from webhook.image.digest import verified
 from webhook.image.facts import ImageFacts
 from webhook.image.landing import landing
@@ -25,17 +27,18 @@ def open_image(
     limits: Limits,
     deadline: Deadline,
     bases: Sequence[KnownBase] = (),
+    room: Room | None = None,
 ) -> Gathered:
     """Facts without files, one item per platform that a pod of this request could land on.
 
-    ``bases`` are those that the images may be found to stand on.
+    ``bases`` are those that the images may be found to stand on; ``room`` is shared by all who
+    open images at the same time.
 
     Raises:
         ImageError: the reference as a whole could not be opened; what fails for one entry of
             an index only is an ``Unread`` among the items.
     """
-    top = source.resolve(request.reference, deadline)
-    return _Opener(source, limits, request, top.digest, deadline, bases).open(top)
+    return _Opener(source, limits, request, deadline, bases, room or Room()).open()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,15 @@ class _Opener:
     source: ImageSource
     limits: Limits
     request: ImageRequest
-    digest: str
     deadline: Deadline
     bases: Sequence[KnownBase]
+    room: Room
 
-    def open(self, top: Document) -> Gathered:
+    def open(self) -> Gathered:
         """Facts without files, one item per platform."""
-        parsed = parse_manifest(top.body, top.media_type, self.limits)
+        digest, parsed = self._top()
         if isinstance(parsed, Manifest):
-            return (self._facts(top.digest, parsed, None),)
+            return (self._facts(digest, digest, parsed, None),)
         entries = landing(
             tuple(self._entries(parsed, self.limits.index_depth, [self.limits.index_entries])),
             os=self.request.os,
@@ -62,7 +65,27 @@ class _Opener:
         )
         if not entries:
             raise Unsupported(f"{self.request.reference} is an index that holds no image")
-        return tuple(self._entry(entry) for entry in entries)
+        return tuple(self._entry(digest, entry) for entry in entries)
+
+    def _top(self) -> tuple[str, Manifest | Index]:
+        """What the reference names. Nobody knows how large it is: a large one is fetched twice."""
+        resolve = partial(self.source.resolve, self.request.reference, self.deadline)
+        try:
+            return self._parsed(SMALL, partial(resolve, SMALL))
+        except LimitExceeded:
+            return self._parsed(self.limits.manifest_bytes, resolve)
+
+    def _parsed(self, size: int, fetch: Callable[[], Document]) -> tuple[str, Manifest | Index]:
+        """A manifest's digest and what it says; of its bytes nothing is left."""
+        with self.room.taken(size, self.request.turn, self.deadline):
+            document = fetch()
+            parsed = parse_manifest(document.body, document.media_type, self.limits)
+            return document.digest, parsed
+
+    def _named(self, entry: Descriptor) -> Manifest | Index:
+        """The manifest that an index names."""
+        fetch = partial(self.source.document, self.request.reference, entry, self.deadline)
+        return self._parsed(entry.size, fetch)[1]
 
     def _entries(self, index: Index, depth: int, left: list[int]) -> Iterator[Descriptor]:
         """The manifests of an index and of the indexes within it; ``left`` bounds their number."""
@@ -73,35 +96,37 @@ class _Opener:
             if entry.media_type not in INDEX_TYPES:
                 yield entry
                 continue
-            document = self.source.document(self.request.reference, entry, self.deadline)
-            inner = parse_manifest(document.body, document.media_type, self.limits)
+            inner = self._named(entry)
             assert isinstance(inner, Index)  # for so the descriptor calls it
             yield from self._entries(inner, depth - 1, left)
 
-    def _entry(self, entry: Descriptor) -> ImageFacts | Unread:
-        """One platform of an index; its failure is its own."""
+    def _entry(self, digest: str, entry: Descriptor) -> ImageFacts | Unread:
+        """One platform of the index of that digest; its failure is its own."""
         try:
-            document = self.source.document(self.request.reference, entry, self.deadline)
-            parsed = parse_manifest(document.body, document.media_type, self.limits)
+            parsed = self._named(entry)
             if isinstance(parsed, Index):
                 raise Malformed(f"{entry.digest} is an index where the index names a manifest")
-            return self._facts(document.digest, parsed, entry.platform)
+            return self._facts(digest, entry.digest, parsed, entry.platform)
         except ImageError as error:
-            return Unread(error=error, platform=entry.platform, digest=self.digest)
+            return Unread(error=error, platform=entry.platform, digest=digest)
 
     def _facts(
-        self, manifest_digest: str, manifest: Manifest, chosen: Platform | None
+        self, digest: str, manifest_digest: str, manifest: Manifest, chosen: Platform | None
     ) -> ImageFacts:
         """``chosen`` is the platform by which nodes choose the entry, whatever its config says."""
-        blob = self.source.blob(self.request.reference, manifest.config, self.deadline)
-        body = verified(blob, manifest.config, self.limits.config_bytes)
-        config = parse_config(body, manifest.config.digest, self.limits)
+        config = self._config(manifest.config)
         return ImageFacts(
             reference=str(self.request.reference),
-            digest=self.digest,
+            digest=digest,
             manifest_digest=manifest_digest,
             platform=chosen or config.platform,
             config=config,
             layers=layer_refs(manifest, config),
             bases=by_layers(config.diff_ids, self.bases),
         )
+
+    def _config(self, named: Descriptor) -> ImageConfig:
+        with self.room.taken(named.size, self.request.turn, self.deadline):
+            blob = self.source.blob(self.request.reference, named, self.deadline)
+            body = verified(blob, named, self.limits.config_bytes)
+            return parse_config(body, named.digest, self.limits)

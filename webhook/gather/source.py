@@ -29,8 +29,14 @@ class Document:
 class ImageSource(Protocol):
     """Where the bytes of one repository come from: a registry, an OCI layout, an archive."""
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
-        """The manifest or index ``reference`` names; by digest it is proved, not believed."""
+    def resolve(
+        self, reference: Reference, deadline: Deadline, most: int | None = None
+    ) -> Document:
+        """The manifest or index ``reference`` names; by digest it is proved, not believed.
+
+        ``LimitExceeded`` where it comes from afar and has more than ``most`` bytes; None: than it
+        may have at all.
+        """
 
     def digest(self, reference: Reference, deadline: Deadline) -> str | None:
         """What ``resolve`` would lead to, where that can be told for less; else None."""

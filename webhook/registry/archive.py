@@ -40,7 +40,12 @@ class Archive:
     """A blob by its digest."""
     limits: Limits
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:  # noqa: ARG002
+    def resolve(
+        self,
+        reference: Reference,
+        deadline: Deadline,  # noqa: ARG002
+        most: int | None = None,  # noqa: ARG002 - it is here already
+    ) -> Document:
         """The manifest or index. Raises ``NotFound`` where another digest is asked for."""
         if reference.digest not in {None, self.root.digest}:
             raise NotFound(f"{self.name} holds {self.root.digest}, not {reference.digest}")

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from webhook.errors import ImageError, ImageUnknown, IntegrityError, Unreachable
+from webhook.errors import (
+    ImageError,
+    ImageUnknown,
+    IntegrityError,
+    LimitExceeded,
+    Unreachable,
+)
 from webhook.gather.source import Document
 from webhook.image.digest import checked, hasher, sha256
 from webhook.image.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
@@ -101,15 +107,20 @@ class Registry:
                 return proof.source
         return None
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
+    def resolve(
+        self, reference: Reference, deadline: Deadline, most: int | None = None
+    ) -> Document:
         """The manifest or index ``reference`` names, by one GET.
 
         Raises:
+            LimitExceeded: it has more than ``most`` bytes, or than a manifest may have.
             IntegrityError: it does not have the digest that was asked for or announced.
             ImageUnknown: it was not had; the class says why.
         """
         wanted = reference.digest or reference.tag or "latest"
-        return self._manifest(reference, wanted, reference.digest, deadline)
+        limit = self._limits.manifest_bytes
+        bound = limit if most is None else min(most, limit)
+        return self._manifest(reference, wanted, reference.digest, deadline, bound)
 
     def digest(self, reference: Reference, deadline: Deadline) -> str | None:
         """What the reference leads to, by a HEAD: Docker Hub does not count it as a pull.
@@ -132,7 +143,18 @@ class Registry:
         It is of the kind that the index says, as it is to containerd; what the registry calls
         it does not count.
         """
-        document = self._manifest(reference, descriptor.digest, descriptor.digest, deadline)
+        wanted, limit = descriptor.digest, self._limits.manifest_bytes
+        # A byte more: one that is larger than it should be is no more read than one that is not.
+        bound = min(descriptor.size + 1, limit)
+        try:
+            document = self._manifest(reference, wanted, wanted, deadline, bound)
+        except LimitExceeded as error:
+            if descriptor.size >= limit:
+                raise
+            raise IntegrityError(
+                f"{reference}: the manifest {descriptor.digest} has more than the "
+                f"{descriptor.size} bytes that the index says"
+            ) from error
         if len(document.body) != descriptor.size:
             raise IntegrityError(
                 f"{reference}: the manifest {descriptor.digest} has {len(document.body)} bytes, "
@@ -159,11 +181,16 @@ class Registry:
                     return
 
     def _manifest(
-        self, reference: Reference, wanted: str, digest: str | None, deadline: Deadline
+        self,
+        reference: Reference,
+        wanted: str,
+        digest: str | None,
+        deadline: Deadline,
+        most: int,
     ) -> Document:
         headers = {"Accept": _ACCEPT}
         with self._get(reference, f"manifests/{wanted}", headers, deadline) as response:
-            body = response.read(self._limits.manifest_bytes)
+            body = response.read(most)
         announced = response.headers.get("Docker-Content-Digest")
         for promised in (digest, announced):
             if promised is not None:

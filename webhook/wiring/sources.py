@@ -59,9 +59,11 @@ class Sources:
         """Whether the image is an archive on this machine."""
         return reference in self._archives
 
-    def resolve(self, reference: Reference, deadline: Deadline) -> Document:
+    def resolve(
+        self, reference: Reference, deadline: Deadline, most: int | None = None
+    ) -> Document:
         """As ``ImageSource.resolve``."""
-        return self._of(reference).resolve(reference, deadline)
+        return self._of(reference).resolve(reference, deadline, most)
 
     def digest(self, reference: Reference, deadline: Deadline) -> str | None:
         """As ``ImageSource.digest``."""
