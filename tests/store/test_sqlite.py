@@ -80,7 +80,7 @@ def test_the_least_recently_used_goes_first(opened, watch):
     shelf = opened(capacity=MIB, now=lambda: now[0])
     body = os.urandom(100 * KIB)
     for number in range(20):
-        now[0] += 1
+        now[0] += module._RECENT
         shelf.put(f"facts/{number}", body)
         assert shelf.get("facts/0") == body
 
@@ -89,6 +89,16 @@ def test_the_least_recently_used_goes_first(opened, watch):
     assert kept[1:] == list(range(21 - len(kept), 20))
     assert 6 <= len(kept) <= 9
     assert not watch.troubles
+
+
+def test_reading_what_is_in_use_writes_nothing(opened, path):
+    shelf = opened()
+    shelf.put("facts/a", b"a")
+    log = path.with_name(f"{path.name}-wal")
+    before = log.read_bytes()
+    for _ in range(10):
+        assert shelf.get("facts/a") == b"a"
+    assert log.read_bytes() == before
 
 
 def test_the_file_and_its_log_have_a_bound(opened, path, watch):

@@ -27,6 +27,8 @@ _FILLED: Final = 0.9
 """Of the pages that the file may have; the rest is for the trees around them."""
 _SHARE: Final = 8
 """No entry takes more than this part of the file."""
+_RECENT: Final = 3_600.0
+"""Seconds after which a use is written down again: reading what is in use writes nothing."""
 _WAL_BYTES: Final = 4 * MIB
 """To which the log is cut back, whenever it was written back."""
 _WAIT: Final = 0.5
@@ -92,12 +94,15 @@ class SQLite(Shelf):
         """As ``Shelf.get``; what is asked for is kept for longer."""
 
         def read(db: sqlite3.Connection) -> bytes | None:
-            row = db.execute("SELECT data FROM facts WHERE name = ?", (name,)).fetchone()
+            row = db.execute("SELECT data, used FROM facts WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
-            with suppress(sqlite3.OperationalError):  # of a disk that is full one can still read
-                db.execute("UPDATE facts SET used = ? WHERE name = ?", (self._now(), name))
-            return bytes(row[0])
+            data, used = row
+            now = self._now()
+            if not 0 <= now - used < _RECENT:  # a clock may have been set back
+                with suppress(sqlite3.OperationalError):  # one can still read of a full disk
+                    db.execute("UPDATE facts SET used = ? WHERE name = ?", (now, name))
+            return bytes(data)
 
         return self._do(read, None)
 
