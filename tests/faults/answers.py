@@ -6,7 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.support.served import MODES
+from tests.faults.images import app
+from tests.support.registry import Registry
+from tests.support.served import MODES, Served
 
 POLICY = "distroless-nonroot"
 
@@ -34,6 +36,16 @@ def refused(mode: str, answer: dict[str, Any], *says: str, kind: str = "unknown"
         assert (recorded["decision"], recorded["would-deny"]) == ("would-deny", POLICY)
     for text in texts:
         assert all(one in text for one in says), (says, text)
+
+
+def judge_new_ones(registry: Registry, mode: str, served: Served) -> None:
+    """An image that is fine and one with a shell, both unlike any other."""
+    good, bad = app(), app(shell=True)
+    registry.add(f"{mode.lower()}/good:1", good)
+    registry.add(f"{mode.lower()}/bad:1", bad)
+    let_in(served.ask(f"{registry.host}/{mode.lower()}/good@{good.digest}"))
+    found = served.ask(f"{registry.host}/{mode.lower()}/bad@{bad.digest}")
+    refused(mode, found, "/bin/sh", kind="violations")
 
 
 def in_both(ask: Callable[[str], Any]) -> dict[str, Any]:

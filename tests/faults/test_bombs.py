@@ -31,7 +31,7 @@ BIG = bool(os.environ.get("SLIMGATE_BOMBS"))
 ENTRIES, BYTES, HEADERS = (2_000_000, 20 * GIB, 4_096) if BIG else (100_000, GIB // 2, 256)
 """Limits on entries and unpacked bytes, and MiB of PAX headers that are all within them."""
 MOST = re.compile(r"VmHWM:\s+(\d+)")
-SECONDS = 120.0 if BIG else 9.0
+SECONDS = 120.0 if BIG else 20.0
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,11 +22,11 @@ from typing import Any
 import pytest
 
 from tests.cluster.support.processes import eventually
-from tests.faults.answers import in_both, let_in, refused
+from tests.faults.answers import in_both, judge_new_ones, let_in, refused
 from tests.faults.images import app, layer_of
 from tests.server.test_serve import _half_body, _half_header, _half_hello, _silent
 from tests.support.registry import Registry, drip, stall
-from tests.support.served import JSON, ROOT, both, review
+from tests.support.served import JSON, ROOT, Served, both, children, review
 from tests.support.valkey import server as valkey
 from webhook.review.admission import MAX_BODY
 
@@ -71,6 +73,50 @@ def test_a_worker_that_is_killed_leaves_nothing_half_and_nothing_old(tls, ca_fil
         for mode, answers in in_both(asked).items():
             for answer in answers:
                 refused(mode, answer, "/bin/sh", kind="violations")
+
+
+def test_readers_that_are_killed_are_counted_and_lose_their_own_layer(tls, ca_file, tmp_path):
+    """23: one of them, then the process that begins them; the next layer is read."""
+    with both(tmp_path, "--ca-file", ca_file) as servers:
+
+        def asked(mode: str) -> list[dict[str, Any]]:
+            served = servers[mode]
+            with Registry(tls=tls) as registry:
+                judge_new_ones(registry, mode, served)
+                job = killed_while_reading(registry, served, children)
+                judge_new_ones(registry, mode, served)
+                all_of_them = killed_while_reading(
+                    registry, served, lambda reader: [reader, *children(reader)]
+                )
+                judge_new_ones(registry, mode, served)
+            deaths = re.findall(DEATHS, served.get("/metrics"), re.MULTILINE)
+            told = [one["detail"] for one in served.said() if one["event"] == "reader-died"]
+            assert told == ["killed by SIGKILL"]
+            assert {death for death, count in deaths if float(count) == 1} == {"killed", "gone"}
+            return [job, all_of_them]
+
+        for mode, (job, all_of_them) in in_both(asked).items():
+            refused(mode, job, "(unreachable)", "killed by SIGKILL")
+            refused(mode, all_of_them, "(unreachable)", "the process that read its layers is gone")
+
+
+DEATHS = r'^slimgate_reader_deaths_total{death="(\w+)"} (\S+)$'
+
+
+def killed_while_reading(
+    registry: Registry, served: Served, victims: Callable[[int], list[int]]
+) -> dict[str, Any]:
+    """What is answered where processes are killed while the image's layer drips in."""
+    image = app()
+    registry.add("team/app:1", image)
+    registry.faults = {layer_of(image): drip(every=0.01)}
+    with ThreadPoolExecutor() as threads:
+        review = threads.submit(served.ask, f"{registry.host}/team/app@{image.digest}")
+        assert eventually(lambda: registry.count(layer_of(image)))
+        (reader,) = children(served.worker)
+        for pid in victims(reader):
+            os.kill(pid, signal.SIGKILL)
+        return review.result()
 
 
 def test_clients_that_stall_stop_nobody(servers, tls):

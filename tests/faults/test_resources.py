@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.support.processes import eventually
-from tests.faults.answers import in_both, let_in, refused
+from tests.faults.answers import in_both, judge_new_ones, refused
 from tests.faults.bombs import of_files
 from tests.faults.images import app
 from tests.soak.soak import sample
@@ -28,16 +28,6 @@ from tests.store.test_sqlite import fill, mounted, remount
 from tests.support.registry import Fault, Registry
 from tests.support.served import MODES, Served, both, review, serving
 from webhook.limits import KIB, MIB
-
-
-def judge_new_ones(registry: Registry, mode: str, served: Served) -> None:
-    """An image that is fine and one with a shell, both unlike any other."""
-    good, bad = app(), app(shell=True)
-    registry.add(f"{mode.lower()}/good:1", good)
-    registry.add(f"{mode.lower()}/bad:1", bad)
-    let_in(served.ask(f"{registry.host}/{mode.lower()}/good@{good.digest}"))
-    found = served.ask(f"{registry.host}/{mode.lower()}/bad@{bad.digest}")
-    refused(mode, found, "/bin/sh", kind="violations")
 
 
 def is_let_in(served: Served, name: str) -> bool:

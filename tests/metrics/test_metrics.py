@@ -50,6 +50,12 @@ def metrics():
     return Metrics("1.2.3")
 
 
+def test_how_readers_die_is_there_from_the_start(metrics):
+    died = metrics.readers(("crashed", "killed"))
+    died("killed")
+    assert samples(metrics, "slimgate_reader_deaths_total") == {("crashed",): 0, ("killed",): 1}
+
+
 def test_a_review(metrics):
     metrics.reviewed(REVIEWED)
     metrics.reviewed(REVIEWED)

@@ -161,10 +161,20 @@ def _space(name: str) -> str:
 def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
     while process.poll() is None:
         found = {one["event"]: one for one in _lines(log)}
-        if "listening" in found and children(process.pid):
+        if "listening" in found and any(map(_reads, children(process.pid))):
             return found
         time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+def _reads(worker: int) -> bool:
+    """Whether what reads layers for it can be asked: on a busy machine that takes some seconds."""
+    with suppress(OSError):
+        for reader in children(worker):
+            command = Path(f"/proc/{reader}/cmdline").read_text().split("\0")
+            if "--socket" in command:
+                return Path(command[command.index("--socket") + 1]).exists()
+    return False
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from webhook.errors import StateUnknown, UsageError
 from webhook.judge.load import BUILTIN
 from webhook.limits import Deadline
 from webhook.metrics import Expiry, Metrics
+from webhook.reader.messages import DEATHS
 from webhook.review.answer import answer
 from webhook.server.app import Ready, create_app
 from webhook.server.log import LogAndCount, ShelfLog, json_log
@@ -233,7 +234,7 @@ def _application(
     wired = build(
         settings,
         pods=pods,
-        reader=read_apart(settings, reader),
+        reader=read_apart(settings, reader, metrics.readers(DEATHS)),
         shelved=shelved(settings.store, ShelfLog(log, metrics, time.monotonic)),
     )
     metrics.exceptions(partial(_expiries, knowledge), today)

@@ -144,6 +144,14 @@ class Metrics:
         )
         for by in ("namespace", "release"):  # there from the start, for rate() and absent()
             self._break_glass.labels(by)
+        self._deaths = Counter(
+            "slimgate_reader_deaths",
+            "Processes that died while they read a layer: by their own fault (crashed), by "
+            "another's signal or for want of memory (killed), after their time (late), with "
+            "whoever begins them (gone).",
+            ("death",),
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "slimgate_reviews_in_flight", "Reviews being answered.", registry=registry
         )
@@ -186,6 +194,12 @@ class Metrics:
     def store(self, troubles: Iterable[str]) -> StoreMetrics:
         """Count what is looked for where facts are kept, and what goes wrong there."""
         return StoreMetrics(self._registry, troubles)
+
+    def readers(self, deaths: Iterable[str]) -> Callable[[str], None]:
+        """How to count how the processes that read layers die, in one of these ways."""
+        for death in deaths:  # there from the start, as above
+            self._deaths.labels(death)
+        return lambda death: self._deaths.labels(death).inc()
 
     def exposition(self) -> bytes:
         """All of it in the text format (``CONTENT_TYPE``)."""

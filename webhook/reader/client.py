@@ -22,7 +22,17 @@ from webhook.image.config import ImageConfig
 from webhook.image.facts import Files, LayerRef
 from webhook.limits import MIB, Deadline, Limits
 from webhook.reader import messages
-from webhook.reader.messages import MAX_MESSAGE, Answer, Failed, Merge, Merged, Needed, Packed, Read
+from webhook.reader.messages import (
+    GONE,
+    MAX_MESSAGE,
+    Answer,
+    Failed,
+    Merge,
+    Merged,
+    Needed,
+    Packed,
+    Read,
+)
 from webhook.unix import connected
 
 _PIPE: Final = MIB
@@ -38,10 +48,22 @@ class Apart:
     """In another process. Layers are kept as it packed them, and given back as they are."""
 
     def __init__(
-        self, path: Path, limits: Limits, *, restart: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        restart: Callable[[], None] = lambda: None,
+        died: Callable[[str], None] = lambda _death: None,
     ) -> None:
-        """Connect to ``path`` for each job; while nobody is there, ``restart`` and try again."""
-        self._path, self._limits, self._restart = path, limits, restart
+        """Connect to ``path`` for each job.
+
+        Args:
+            path: the socket.
+            limits: of what is read.
+            restart: called while nobody is there, before the next try.
+            died: told of ``messages.DEATHS`` what became of a process.
+        """
+        self._path, self._limits, self._restart, self._died = path, limits, restart, died
 
     def layer(
         self,
@@ -64,7 +86,7 @@ class Apart:
                 _pour(chunks, pipe, deadline, progress)
                 os.close(pipe)
                 pipe = -1
-                return _of(Packed, _answer(connection, deadline)).layer
+                return _of(Packed, self._answer(connection, deadline)).layer
         finally:
             for end in (source, pipe):
                 if end >= 0:
@@ -82,7 +104,7 @@ class Apart:
             with suppress(BrokenPipeError):  # its answer says why
                 for layer in layers:
                     connection.send_bytes(layer)
-            answer = _answer(connection, deadline)
+            answer = self._answer(connection, deadline)
         if isinstance(answer, Needed) and all(0 <= index < len(refs) for index in answer.wanted):
             return answer.wanted
         return _of(Merged, answer).files
@@ -103,7 +125,19 @@ class Apart:
                 connection.send_bytes(messages.encode(job))
                 yield connection
             except (OSError, EOFError) as error:
+                self._died(GONE)
                 raise Unreachable("the process that read its layers is gone") from error
+
+    def _answer(self, connection: Connection, deadline: Deadline) -> Answer:
+        if not connection.poll(None if deadline.at == inf else deadline.left()):
+            raise DeadlineExceeded("its layers were not read in time")
+        try:
+            answer: Answer = messages.answer(connection.recv_bytes(MAX_MESSAGE))
+        except msgspec.DecodeError as error:
+            raise LimitExceeded("what the process that read it says makes no sense") from error
+        if isinstance(answer, Failed) and answer.died is not None:
+            self._died(answer.died)
+        return answer
 
     def _connected(self, deadline: Deadline) -> socket.socket:
         """A connection; a process that is only just starting is waited for."""
@@ -136,16 +170,6 @@ def _pour(
                     raise DeadlineExceeded("its layers were not read in time") from None
             except BrokenPipeError:
                 return
-
-
-def _answer(connection: Connection, deadline: Deadline) -> Answer:
-    if not connection.poll(None if deadline.at == inf else deadline.left()):
-        raise DeadlineExceeded("its layers were not read in time")
-    try:
-        answer: Answer = messages.answer(connection.recv_bytes(MAX_MESSAGE))
-    except msgspec.DecodeError as error:
-        raise LimitExceeded("what the process that read it says makes no sense") from error
-    return answer
 
 
 def _of(kind: type[A], answer: Answer) -> A:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -73,11 +73,20 @@ class Needed(msgspec.Struct, frozen=True, tag="needed"):
     wanted: dict[int, tuple[int, ...]]
 
 
+Death = Literal["crashed", "killed", "late"]
+"""Of a process that reads a layer: by its own fault, by another's signal, after its time."""
+GONE: Final = "gone"
+"""Nobody said how: whoever begins such processes died, too."""
+DEATHS: Final[tuple[str, ...]] = (*get_args(Death), GONE)
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """An ``ImageError``."""
 
     reason: str
     detail: str
+    died: Death | None = None
+    """How the process died that was to answer; None: it answers itself."""
 
     def error(self) -> ImageError:
         """The error itself; of a reason that nobody knows, that the job failed."""

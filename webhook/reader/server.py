@@ -25,7 +25,7 @@ from webhook.image.layer import warm
 from webhook.limits import MIB
 from webhook.reader import messages
 from webhook.reader.job import work
-from webhook.reader.messages import Failed
+from webhook.reader.messages import Death, Failed
 from webhook.reader.sandbox import confine
 from webhook.unix import listening
 
@@ -139,15 +139,18 @@ class Readers:
     def _tell(self, running: _Running, code: int) -> None:
         """Say how the job died, to whoever waits for its answer."""
         if time.monotonic() >= running.end:
+            death: Death = "late"
             reason, why = DeadlineExceeded.reason, f"ended after {self._bounds.seconds:.0f} s"
         elif -code in _BY_OTHERS:
+            death = "killed"
             reason, why = Unreachable.reason, f"killed by {signal.Signals(-code).name}"
         else:
+            death = "crashed"
             reason, why = LimitExceeded.reason, _death(code)
         self._report("reader-died", why)
-        died = Failed(reason, f"the process that read it was {why}")
+        answer = Failed(reason, f"the process that read it was {why}", death)
         with suppress(OSError), Connection(running.connected.detach()) as connection:
-            connection.send_bytes(messages.encode(died))
+            connection.send_bytes(messages.encode(answer))
 
     def _end_the_late(self) -> None:
         now = time.monotonic()

@@ -113,13 +113,16 @@ def build(
     )
 
 
-def read_apart(settings: Settings, path: Path | None) -> Apart:
-    """Layers are read by the process that listens on ``path``, or by one that is begun here."""
+def read_apart(settings: Settings, path: Path | None, died: Callable[[str], None]) -> Apart:
+    """Layers are read by the process that listens on ``path``, or by one that is begun here.
+
+    ``died`` is told of ``webhook.reader.messages.DEATHS`` how one died that read a layer.
+    """
     if path is not None:
-        return Apart(path, settings.limits)
+        return Apart(path, settings.limits, died=died)
     own = Own()
     atexit.register(own.close)
-    return Apart(own.path, settings.limits, restart=own.restart)
+    return Apart(own.path, settings.limits, restart=own.restart, died=died)
 
 
 def judge_by(
