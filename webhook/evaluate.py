@@ -118,7 +118,8 @@ def evaluate(
 def _questions(
     workload: Workload, policies: Iterable[Policy], namespace: Namespace, today: date
 ) -> Iterator[_Question]:
-    references = {c.image: _reference(c.image) for c in workload.containers}
+    images = dict.fromkeys(container.image for container in workload.containers)
+    references = {image: _reference(image) for image in images}
     for policy in policies:
         response = policy.response(workload)
         if response is None or not policy.selects(namespace):
@@ -134,7 +135,7 @@ def _questions(
                 action=response[0],
                 on_unknown=response[1],
                 excepted={}
-                if reference is None
+                if reference is None or not policy.lifts(container)
                 else _excepted(policy, container, reference, namespace, today),
             )
 

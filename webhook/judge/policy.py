@@ -129,6 +129,10 @@ class Policy:
         action = min(self.action, Action(self.workloads), key=_ACTIONS.index)
         return action, _no_stricter(self.on_unknown, action)
 
+    def lifts(self, container: Container) -> bool:
+        """Whether any check may be lifted for this container."""
+        return bool(self.exceptions) or container.kind is ContainerKind.EPHEMERAL
+
     def lifted(
         self,
         check: str,

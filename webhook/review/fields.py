@@ -57,7 +57,7 @@ class Fields:
         """An object; an empty one when absent."""
         # Any: the parameters of a Mapping are not known at run time.
         found: Mapping[str, Any] | None = self._typed(key, Mapping)  # type: ignore[type-abstract]
-        return Fields({} if found is None else found, self.at(key))
+        return _ABSENT if found is None else Fields(found, self.at(key))
 
     def each(self, key: str) -> Iterator[Fields]:
         """The objects of a list."""
@@ -78,7 +78,13 @@ class Fields:
 
     def _typed(self, key: str, kind: type[T]) -> T | None:
         value = self.document.get(key)
-        return None if value is None else _checked(value, kind, self.at(key))
+        if value is None or type(value) is kind:
+            return value
+        return _checked(value, kind, self.at(key))
+
+
+_ABSENT = Fields({})
+"""What is not there: no field of it can be wrong, so it needs no path."""
 
 
 def shallow(document: object, depth: int) -> None:

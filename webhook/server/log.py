@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
+import msgspec
 import structlog
 from gunicorn import glogging
 
@@ -20,10 +22,8 @@ _TOLD_EVERY = 60.0
 
 Log = structlog.typing.FilteringBoundLogger
 
-_PROCESSORS = (
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
-)
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
+_ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
 class _Lines(structlog.WriteLogger):
@@ -41,14 +41,22 @@ def json_log(stream: TextIO) -> Log:
     """A logger of its own, no global configuration; one line a call, safe among threads."""
     log: Log = structlog.wrap_logger(
         _Lines(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            *_PROCESSORS,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[_line],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
-    return log
+    return log.bind()  # else that is done anew for each line
+
+
+def _line(logger: object, level: str, fields: structlog.typing.EventDict) -> str:
+    """All in one, for structlog's own processors, one after the other, take twice as long."""
+    if "exc_info" in fields:
+        fields = structlog.processors.format_exc_info(logger, level, fields)
+    fields["level"] = level
+    stamped = _STAMP(logger, level, fields)
+    try:
+        return _ENCODER.encode(stamped).decode()
+    except UnicodeEncodeError:  # a path that is not UTF-8
+        return json.dumps(stamped, default=repr)
 
 
 class LogAndCount:
@@ -115,7 +123,11 @@ class GunicornLog(glogging.Logger):  # type: ignore[misc] # gunicorn has no type
         """Called by gunicorn with its configuration."""
         super().setup(cfg)
         formatter = structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_log_level, *_PROCESSORS],
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                _STAMP,
+                structlog.processors.format_exc_info,
+            ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any, Final
 
 from gunicorn import http, sock
-from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webhook.limits import KIB, MIB
 from webhook.server.app import AT_ONCE, LARGE
+from webhook.server.plain import Request, parsed
 from webhook.server.tls import REQUEST, STALL
 
 CONNECTIONS: Final = 1_000
@@ -34,8 +34,6 @@ _DRAIN: Final = 0.1
 """Seconds to take the rest of a body that nobody wanted: closed upon it, the client might not see
 the answer."""
 _READ: Final = 64 * KIB
-_AT_ONCE: Final = 32 * KIB
-"""Bytes of a body that the loop takes itself: others wait meanwhile."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -49,8 +47,6 @@ class _Arriving:
     data: bytearray = field(default_factory=bytearray)
     waits: bool = False
     """Whether the loop waits for more of it."""
-    small: bool = False
-    """Whether it is all there once it is whole, and little."""
     needed: int | None = None
     """Bytes of it; None while its head is not whole."""
 
@@ -86,34 +82,9 @@ class _Arriving:
                 return False
             found = _LENGTH.search(self.data, 0, end + 2)
             length = int(found[1]) if found else 0
-            self.small = found is not None and length <= _AT_ONCE
             # A large body is not waited for: a thread reads it, if as few as may are large.
             self.needed = end + 4 + (length if length < LARGE else 0)
         return len(self.data) >= self.needed
-
-
-class _Out:
-    """A socket to gunicorn's eyes: what is written to it goes out as one."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def sendall(self, data: bytes) -> None:
-        """Keep it."""
-        self.parts.append(data)
-
-    send = sendall
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """A request that was answered."""
-
-    data: bytes
-    keeps: bool
-    """Whether the connection is kept."""
-    behind: bytes
-    """What has come of the next request."""
 
 
 def _sent(sock: Any, data: bytes) -> bytes:
@@ -204,54 +175,45 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
                 self._give_up(next(iter(self._arriving)))
             return
         self._drop(arriving)
-        request = bytes(arriving.data)
-        answered = self._answered(one, request) if arriving.small and self.alive else None
-        if answered is not None:
-            self._send(one, answered)
-            return
-        one.parser.unreader.unread(request)
-        super().enqueue_req(one)
+        data = bytes(arriving.data)
+        request = parsed(data) if self.alive else None
+        if request is None or not self._at_once(one, request):
+            one.parser.unreader.unread(data)
+            super().enqueue_req(one)
 
-    def _send(self, one: Any, answered: _Answered) -> None:
+    def _at_once(self, one: Any, request: Request) -> bool:
+        """Answer a request, unless something has to be waited for.
+
+        What goes wrong does so once more in a thread, where gunicorn says what it has to say.
+        """
+        self.cfg.pre_request(self, request)
+        environ = {"gunicorn.socket": one.sock, AT_ONCE: True}
+        try:
+            answer = request.answered(self.wsgi, environ)
+        except Exception:  # noqa: BLE001 - WouldWait, or a bug
+            return False
+        self._send(one, request, answer)
+        return True
+
+    def _send(self, one: Any, request: Request, answer: bytes) -> None:
         """What does not go out at once is for a thread, and so is the end of a connection."""
         try:
-            unsent = _sent(one.sock, answered.data)
+            unsent = _sent(one.sock, answer)
         except OSError as error:  # ssl.SSLError is one
             self.log.debug("an answer did not go out: %s", error)
             self._close(one)
             return
-        if unsent or not answered.keeps:
-            one.parser.unreader.unread(answered.behind)
-            ended = self.tpool.submit(self._end, one, unsent, answered.keeps)
+        if unsent or request.closes:
+            one.parser.unreader.unread(request.behind)
+            ended = self.tpool.submit(self._end, one, unsent, not request.closes)
             ended.add_done_callback(partial(self.method_queue.defer, self.finish_request, one))
-        elif answered.behind:  # not now: who sends one behind the other would keep others waiting
-            self.method_queue.defer(self._receive, one, answered.behind)
+        elif request.behind:  # not now: who sends one behind the other would keep others waiting
+            self.method_queue.defer(self._receive, one, request.behind)
         else:
             one.set_timeout()
             self.keepalived_conns.append(one)
             readable = partial(self.on_client_socket_readable, one)
             self.poller.register(one.sock, selectors.EVENT_READ, readable)
-
-    def _answered(self, one: Any, request: bytes) -> _Answered | None:
-        """The answer; None where something would have to be waited for.
-
-        Nor is there one where anything goes wrong: it does so once more in a thread, where
-        gunicorn says what it has to say.
-        """
-        out = _Out()
-        parser = http.get_parser(self.cfg, [request], one.client)
-        try:
-            asked = next(parser)
-            self.cfg.pre_request(self, asked)
-            response, environ = wsgi.create(asked, out, one.client, one.server, self.cfg)
-            environ |= {"gunicorn.socket": one.sock, "wsgi.multithread": True, AT_ONCE: True}
-            for part in self.wsgi(environ, response.start_response):
-                response.write(part)
-            response.close()
-            keeps = parser.finish_body() and not response.should_close()
-        except Exception:  # noqa: BLE001 - as above
-            return None
-        return _Answered(b"".join(out.parts), keeps, parser.unreader.take_buffered())
 
     def _end(self, one: Any, unsent: bytes, keeps: bool) -> bool:  # noqa: FBT001 - as gunicorn's
         """Send what the client did not take at once; whether the connection is kept."""
