@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster test test-cluster story truth corpus fuzz soak check bench fmt docs lock pin clean
+.PHONY: help demo demo-cluster test test-cluster story truth corpus fuzz soak check bench figures fmt docs lock pin clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,13 +63,17 @@ check: $(STAMP) ## lint, formatting, types, layering
 bench: $(STAMP) ## measure reading an image against its physical limit
 	@$(BIN)/python -m benchmarks
 
+figures: $(STAMP) ## measure all there is, and write docs/performance.md by it (quarter of an hour, a quiet machine)
+	@$(BIN)/python -m benchmarks --record
+
 fmt: $(STAMP) ## format, and apply the fixes ruff is sure of
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the pages that are made from code (docs/checks.md, cli.md, limits.md, catalogue.md)
+docs: $(STAMP) ## write the pages that are made from code (checks, cli, limits, catalogue, performance)
 	$(BIN)/python -m scripts.docs
 	$(BIN)/python -m tests.catalogue.page
+	$(BIN)/python -m benchmarks.page
 
 lock: ## resolve the dependencies again; the locks hold hashes and no addresses
 	PYTHON="$(PYTHON)" scripts/lock

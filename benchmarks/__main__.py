@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
-from benchmarks import golang, readers, samples
+from benchmarks import golang, page, readers, results, samples
 from benchmarks.admission import admission
 from benchmarks.burst import burst
 from benchmarks.day import day
 from benchmarks.known import known
-from benchmarks.rounds import Run, in_turns, median, one_core, peak, show, timed
+from benchmarks.peaks import memory
+from benchmarks.rounds import Found, Run, in_turns, median, one_core, show, timed
 from benchmarks.samples import Sample
 from benchmarks.steady import steady
 from benchmarks.verdict import verdict
@@ -28,29 +27,34 @@ from webhook.reader.client import Apart
 from webhook.reader.own import Own
 
 
-def cold() -> None:
+def cold() -> Found:
     """One big layer on one core: gzip and zstd, the limit, slimgate, Go."""
+    found = {}
     with one_core():
         for layer in (samples.big(), samples.big_zstd()):
             times = in_turns(_readers(layer) | _go(layer))
-            show(f"{layer}; one core", times, of="limit", by="cpu")
+            found[layer.name] = show(f"{layer}; one core", times, of="limit", by="cpu")
+    return found
 
 
-def second() -> None:
+def second() -> Found:
     """The same with a second core free."""
     if len(os.sched_getaffinity(0)) == 1:
         print("\nsecond core: skipped, there is none")
-        return
+        return {}
+    found = {}
     for layer in (samples.big(), samples.big_zstd()):
         runs = {
             "limit, one thread": timed(partial(readers.limit, layer)),
             "slimgate, one thread": timed(partial(readers.facts, layer)),
             "slimgate, second core": timed(partial(readers.facts, layer, second_core=True)),
         }
-        show(f"{layer}; two cores", in_turns(runs), of="limit, one thread", by="wall")
+        times = in_turns(runs)
+        found[layer.name] = show(f"{layer}; two cores", times, of="limit, one thread", by="wall")
+    return found
 
 
-def layers() -> None:
+def layers() -> Found:
     """Two layers on two cores, beside one after the other."""
     layer = samples.big()
     both = (layer, samples.again(layer, 1))
@@ -64,11 +68,12 @@ def layers() -> None:
             ),
         }
         times = in_turns(runs)
-    show("two layers; CPU is this process's", times, of="one after the other", by="wall")
+    return show("two layers; CPU is this process's", times, of="one after the other", by="wall")
 
 
-def apart() -> None:
+def apart() -> Found:
     """A layer read in this process, and as the webhook has it read, on one core and on two."""
+    found: dict[str, dict[str, Found]] = {}
     for cores, pinned in (("one core", one_core), ("two cores", nullcontext)):
         if pinned is nullcontext and len(os.sched_getaffinity(0)) == 1:
             continue
@@ -79,40 +84,25 @@ def apart() -> None:
                     "here": timed(partial(readers.facts, layer)),
                     "apart": timed(partial(readers.apart, Apart(own.path, Limits()), layer)),
                 }
-                show(f"{layer}; {cores}", in_turns(runs), of="here", by="wall")
+                seen = show(f"{layer}; {cores}", in_turns(runs), of="here", by="wall")
+                found.setdefault(cores, {})[layer.name] = seen
             own.close()
+    return found
 
 
-def tiny() -> None:
+def tiny() -> Found:
     """Many tiny files, without and with times as PAX records."""
+    found: dict[str, dict[str, float]] = {}
     with one_core():
         for times in (False, True):
             layer = samples.tiny(times=times)
             taken = in_turns(_readers(layer) | _go(layer))
             show(f"{layer}; one core", taken, of="limit", by="cpu")
             for name in list(taken)[1:]:
-                print(f"{name:28}{layer.entries / median(taken[name]):10,.0f} entries/s")
-
-
-def memory() -> None:
-    """The most a process that reads a layer ever has, in MiB."""
-    print("\npeak memory of a reader, MiB")
-    print("                  nothing read    one thread    second core")
-    for layer in (samples.big(), samples.big_zstd(), samples.tiny(times=True)):
-        peaks = [_peak(layer.name, mode) for mode in ("nothing", "one", "second")]
-        print(f"{layer.name:18}" + "".join(f"{each:12.0f}  " for each in peaks))
-
-
-def _peak(name: str, mode: str) -> float:
-    command = [sys.executable, "-m", "benchmarks", "--peak", name, mode]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603 - ours
-
-
-def _one_peak(name: str, mode: str) -> None:
-    layer = samples.by_name(name)
-    if mode != "nothing":
-        readers.facts(layer, second_core=mode == "second")
-    print(peak())
+                rate = layer.entries / median(taken[name])
+                print(f"{name:28}{rate:10,.0f} entries/s")
+                found.setdefault(layer.name, {})[name] = rate
+    return found
 
 
 def _readers(layer: Sample) -> dict[str, Run]:
@@ -146,13 +136,19 @@ def main() -> None:
     parser.add_argument(
         "figures", nargs="*", choices=[[], *FIGURES], help=f"default: {' '.join(SHORT)}"
     )
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="keep what comes of them, by default of all there are, in benchmarks/results.json, "
+        "and write docs/performance.md by it",
+    )
     asked = parser.parse_args()
-    if asked.peak:
-        _one_peak(*asked.peak)
-        return
-    for name in asked.figures or SHORT:
-        FIGURES[name]()
+    for name in asked.figures or (FIGURES if asked.record else SHORT):
+        found = FIGURES[name]()
+        if asked.record:
+            results.keep(name, found)
+    if asked.record:
+        page.write()
 
 
 if __name__ == "__main__":

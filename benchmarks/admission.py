@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import wrk
+from benchmarks.rounds import Found
 from benchmarks.warm import allowed
 from benchmarks.wrk import Load
 from tests.cluster import build
@@ -37,11 +38,11 @@ GATED, PLAIN = "prod", "plain"
 """Namespaces: slimgate is asked about the pods of the first."""
 
 
-def admission() -> None:
+def admission() -> Found:
     """Rates and times by the number of clients, in a namespace that is judged and in another."""
     programs = kubernetes("admission")
     if programs is None or not wrk.there("admission"):
-        return
+        return {}
     with (
         tempfile.TemporaryDirectory() as work,
         Registry({"app:1": allowed()}) as images,
@@ -53,25 +54,32 @@ def admission() -> None:
         print(
             "clients      without: /s   p50   p99 ms     with: /s   p50   p99 ms    added p50   p99"
         )
-        for clients in CLIENTS:
-            _show(clients, [
+        return {
+            str(clients): _show(clients, [
                 (load(PLAIN, clients, SECONDS), load(GATED, clients, SECONDS))
                 for _ in range(ROUNDS)
-            ])  # fmt: skip
+            ])
+            for clients in CLIENTS
+        }  # fmt: skip
 
 
-def _show(clients: int, rounds: list[tuple[Load, Load]]) -> None:
+def _show(clients: int, rounds: list[tuple[Load, Load]]) -> Found:
     def middle(figure: Callable[[Load, Load], float]) -> float:
         return statistics.median(figure(*each) for each in rounds)
 
-    print(
-        f"{clients:7}"
-        f"{middle(lambda a, _: a.rate):16,.0f}{middle(lambda a, _: a.p50):7.1f}"
-        f"{middle(lambda a, _: a.p99):7.1f}"
-        f"{middle(lambda _, b: b.rate):15,.0f}{middle(lambda _, b: b.p50):7.1f}"
-        f"{middle(lambda _, b: b.p99):7.1f}"
-        f"{middle(lambda a, b: b.p50 - a.p50):14.1f}{middle(lambda a, b: b.p99 - a.p99):7.1f}"
-    )
+    found = {
+        "without": middle(lambda a, _: a.rate),
+        "without, p50": middle(lambda a, _: a.p50),
+        "without, p99": middle(lambda a, _: a.p99),
+        "with": middle(lambda _, b: b.rate),
+        "with, p50": middle(lambda _, b: b.p50),
+        "with, p99": middle(lambda _, b: b.p99),
+        "added, p50": middle(lambda a, b: b.p50 - a.p50),
+        "added, p99": middle(lambda a, b: b.p99 - a.p99),
+    }
+    figures = "{:16,.0f}{:7.1f}{:7.1f}{:15,.0f}{:7.1f}{:7.1f}{:14.1f}{:7.1f}"
+    print(f"{clients:7}{figures.format(*found.values())}")
+    return found
 
 
 def kubernetes(figure: str) -> Mapping[str, Path] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.admission import GATED, PLAIN, gated, kubernetes
+from benchmarks.rounds import Found
 from tests.cluster.support.apiserver import TOKEN, Cluster
 from tests.cluster.support.objects import pod
 from tests.support import forge
@@ -43,11 +45,11 @@ class Burst:
     tries: int
 
 
-def burst() -> None:
+def burst() -> Found:
     """How long it takes, how often creations were tried, and what was fetched."""
     programs = kubernetes("burst")
     if programs is None:
-        return
+        return {}
     with (
         tempfile.TemporaryDirectory() as work,
         Registry(faults={"*/blobs/*": slow(PER_SECOND)}) as images,
@@ -55,6 +57,7 @@ def burst() -> None:
     ):
         print(f"\n{PODS} pods at once by {CLIENTS} clients through a real API server")
         print("not judged, s    image known, s    not known, s   tries   fetched for it")
+        rounds = []
         for number in range(ROUNDS):
             images.add(f"app:{number}", _image(number))
             name, before = f"{images.host}/app:{number}", len(images.requests)
@@ -67,6 +70,12 @@ def burst() -> None:
                 f"{plain.seconds:13.2f}{known.seconds:18.2f}{cold.seconds:16.2f}{cold.tries:8}"
                 f"   {len(fetched)} documents and layers, each once"
             )
+            rounds.append((plain, known, cold))
+        names = ("not judged", "known", "not known")
+        return {
+            name: statistics.median(one.seconds for one in taken)
+            for name, taken in zip(names, zip(*rounds, strict=True), strict=True)
+        }
 
 
 def _image(number: int) -> forge.Image:

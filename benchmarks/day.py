@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ from benchmarks.foretold import (
     foretold,
     on_average,
 )
-from benchmarks.rounds import timed
+from benchmarks.rounds import Found, timed
 from tests.cluster.support.processes import kept
 from tests.support import valkey
 from webhook.gather.gatherer import Gatherer
@@ -220,7 +220,7 @@ def simulated(pods: Sequence[Pod], served: Images, replicas: int, store: Store) 
     return Seen(counts, registry.counted["tags"], cpu, store.size())
 
 
-def day() -> None:
+def day() -> Found:
     """A day with each kind of store, beside the formula; and by it, one of a larger cluster."""
     served = images(CLUSTER)
     pods, many = created(CLUSTER), created(ON_PAPER)
@@ -229,6 +229,7 @@ def day() -> None:
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         _title(CLUSTER)
         kinds = stores(Path(work), stack, CLUSTER.replicas)
+        found: dict[str, dict[str, Found]] = {"day": {}, "by formula": {}, "on paper": {}}
         for name, store in kinds.items():
             seen = simulated(pods, served, CLUSTER.replicas, store)
             _show(name, seen.counts, per_byte)
@@ -236,12 +237,21 @@ def day() -> None:
                 f"{'':12}{seen.tags:,} tags asked for, {seen.cpu:.1f} s of CPU as small as layers "
                 f"are, stores of {seen.stored / 1e6:.1f} MB"
             )
-            formula = on_average(CLUSTER.replicas)
-            _show("by formula", foretold(pods, served, store.life, formula), per_byte)
+            average = foretold(pods, served, store.life, on_average(CLUSTER.replicas))
+            _show("by formula", average, per_byte)
+            costs = {"tags": seen.tags, "stored": seen.stored}
+            found["day"][name] = _found(seen.counts, per_byte) | costs
+            found["by formula"][name] = _found(average, per_byte)
         _title(ON_PAPER)
         for name, store in kinds.items():
-            formula = on_average(ON_PAPER.replicas)
-            _show(name, foretold(many, served, store.life, formula), per_byte)
+            average = foretold(many, served, store.life, on_average(ON_PAPER.replicas))
+            _show(name, average, per_byte)
+            found["on paper"][name] = _found(average, per_byte)
+    return found
+
+
+def _found(counts: Counts, per_byte: float) -> dict[str, float]:
+    return asdict(counts) | {"cpu": counts.bytes * per_byte}
 
 
 def stores(folder: Path, stack: ExitStack, replicas: int) -> Mapping[str, Store]:

@@ -20,8 +20,9 @@ from tempfile import mkdtemp
 from typing import Final
 
 from benchmarks import wrk
+from benchmarks.rounds import Found, spread
 from benchmarks.serving import Client, Server, on_core, review, server
-from benchmarks.warm import allowed, load, script
+from benchmarks.warm import allowed, load, medians, script
 from benchmarks.wrk import Load
 from tests.cluster.support.processes import kept
 from tests.support import forge, valkey
@@ -65,10 +66,10 @@ class _Loud:
         raise AssertionError(f"{trouble}: {detail}")
 
 
-def known() -> None:
+def known() -> Found:
     """What a review costs the server, and how long it takes, by where its image is known."""
     if not wrk.there("known images"):
-        return
+        return {}
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         folder = Path(work)
         library, digests = _library(IMAGES)
@@ -77,25 +78,21 @@ def known() -> None:
         stores = _stores(folder, stack)
         _fill(names, stores.values())
         print(f"\n{IMAGES:,} images known; one worker on one core, {CONNECTIONS} connection")
-        _show(_in_turns(_runs(folder, stack, images, names, stores)))
+        return _show(_in_turns(_runs(folder, stack, images, names, stores)))
 
 
-def _show(loads: Mapping[str, Sequence[tuple[Load, float]]]) -> None:
+def _show(loads: Mapping[str, Sequence[tuple[Load, float]]]) -> Found:
     print(f"{'':28}reviews/s   p50   p99 ms   CPU us    CPU / one image (min med max)")
-    first = next(iter(loads.values()))
+    first, found = next(iter(loads.values())), {}
     for name, taken in loads.items():
         ratios = [cpu / one for (_, cpu), (_, one) in zip(taken, first, strict=True)]
+        middle = medians(taken)
         print(
-            f"{name:28}{_median(load.rate for load, _ in taken):9,.0f}"
-            f"{_median(load.p50 for load, _ in taken):6.2f}"
-            f"{_median(load.p99 for load, _ in taken):9.2f}"
-            f"{_median(cpu for _, cpu in taken) * 1e6:9.0f}"
-            f"{min(ratios):11.2f} {statistics.median(ratios):.2f} {max(ratios):.2f}"
+            f"{name:28}{middle['rate']:9,.0f}{middle['p50']:6.2f}{middle['p99']:9.2f}"
+            f"{middle['cpu'] * 1e6:9.0f}      {spread(ratios)}"
         )
-
-
-def _median(values: Iterable[float]) -> float:
-    return statistics.median(values)
+        found[name] = middle | {"of one": statistics.median(ratios)}
+    return found
 
 
 def _in_turns(runs: Mapping[str, Run]) -> Mapping[str, Sequence[tuple[Load, float]]]:
@@ -200,9 +197,9 @@ def _runs(
             return seen
 
     return {
-        "one image, in memory": partial(load, first, one, CONNECTIONS, SECONDS),
-        f"{len(names):,}, in memory": partial(load, full, many, CONNECTIONS, SECONDS),
-    } | {f"{len(names):,}, found in {name}": partial(found_in, one) for name, one in stores.items()}
+        "one image": partial(load, first, one, CONNECTIONS, SECONDS),
+        f"{len(names):,} in memory": partial(load, full, many, CONNECTIONS, SECONDS),
+    } | {f"{len(names):,} in {name}": partial(found_in, one) for name, one in stores.items()}
 
 
 def _ask_for_each(one: Server, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROUNDS: Final = 5
 
@@ -27,6 +27,8 @@ class Took:
 
 
 Run = Callable[[], Took]
+Found = Mapping[str, Any]
+"""What a figure came to, as JSON has it; empty where it was skipped."""
 Times = Mapping[str, Sequence[Took]]
 
 
@@ -64,8 +66,13 @@ def peak() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def show(title: str, times: Times, *, of: str, by: str) -> None:
-    """Print a table: seconds, and the speed of each beside that of ``of``, round by round."""
+def show(title: str, times: Times, *, of: str, by: str) -> Found:
+    """Print a table: seconds, and the speed of each beside that of ``of``, round by round.
+
+    Returns:
+        The medians of each: ``cpu`` and ``wall`` seconds, ``speed``.
+    """
+    found = {}
     print(f"\n{title}\n{'':28}{'CPU s':^20}{'wall s':^20}{f'speed / {of} ({by})':^28}")
     print(f"{'':28}{'min   med   max':^20}{'min   med   max':^20}{'min   med   max':^28}")
     for name, taken in times.items():
@@ -73,11 +80,15 @@ def show(title: str, times: Times, *, of: str, by: str) -> None:
         cells = [[one.cpu for one in taken], [one.wall for one in taken], ratios]
         print(
             f"{name:28}"
-            + "".join(f"{_spread(cell):^{w}}" for cell, w in zip(cells, (20, 20, 28), strict=True))
+            + "".join(f"{spread(cell):^{w}}" for cell, w in zip(cells, (20, 20, 28), strict=True))
         )
+        cpu, wall, speed = map(statistics.median, cells)
+        found[name] = {"cpu": cpu, "wall": wall, "speed": speed}
+    return found
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Minimum, median, maximum."""
     return f"{min(values):5.2f} {statistics.median(values):5.2f} {max(values):5.2f}"
 
 

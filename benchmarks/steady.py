@@ -12,10 +12,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from typing import Any, Final
 import yaml
 
 from benchmarks import samples
-from benchmarks.rounds import one_core
+from benchmarks.rounds import Found, one_core
 from benchmarks.samples import Sample
 from benchmarks.serving import POLICY, Client, Server, ask, on_core, review, server
 from benchmarks.warm import allowed
@@ -42,11 +42,11 @@ _LAB: Final = "lab"
 """A namespace whose policy bounds no size, or nothing of the big image would be read."""
 
 
-def steady() -> None:
+def steady() -> Found:
     """p50 and p99, and what reading does to them."""
     if len(os.sched_getaffinity(0)) == 1:
         print("\nsteady: skipped, there is no second core")
-        return
+        return {}
     first, last = on_core(min), on_core(max)
     big = samples.big()
     with (
@@ -64,46 +64,64 @@ def steady() -> None:
         assert ask(one, known).allowed  # it is read
         measured = partial(load, one, known, RATE, SECONDS)
         print(f"\n{RATE} reviews/s of a known image, alone and while 2.1 GB are read")
-        print("      alone: p50   p99 ms    reading: p50   p99 ms     p99 reading / alone")
+        print(
+            "      alone: p50   p99 ms    reading: p50   p99 ms   p99 reading / alone"
+            "   p99 of the clients' waking"
+        )
+        rounds = []
         for number in range(ROUNDS):
             alone = client.submit(measured).result()
             images.add("big:1", _copies(big, number))
             with _being_read(one, reader, f"{images.host}/big@{images.images['big:1'].digest}"):
                 reading = client.submit(measured).result()
-            _show(alone, reading)
+            rounds.append(_show(alone, reading))
+        return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
-def _show(alone: Sequence[float], reading: Sequence[float]) -> None:
-    ratio = _ms(reading, 99) / _ms(alone, 99)
-    print(
-        f"{_ms(alone, 50):16.2f}{_ms(alone, 99):9.2f}{_ms(reading, 50):16.2f}"
-        f"{_ms(reading, 99):9.2f}{ratio:24.2f}"
-    )
+def _show(alone: Sequence[Took], reading: Sequence[Took]) -> dict[str, float]:
+    found = {
+        f"{name}, p{percent}": _ms((one.seconds for one in taken), percent)
+        for name, taken in (("alone", alone), ("reading", reading))
+        for percent in (50, 99)
+    }
+    found["p99 of alone"] = found["reading, p99"] / found["alone, p99"]
+    found["noise, p99"] = _ms((one.late for one in (*alone, *reading)), 99)
+    print("{:16.2f}{:9.2f}{:16.2f}{:9.2f}{:22.2f}{:29.2f}".format(*found.values()))
+    return found
 
 
-def _ms(taken: Sequence[float], percent: int) -> float:
-    return statistics.quantiles(taken, n=100)[percent - 1] * 1000
+def _ms(seconds: Iterable[float], percent: int) -> float:
+    return statistics.quantiles(seconds, n=100)[percent - 1] * 1000
 
 
-def load(one: Server, body: bytes, rate: float, seconds: float) -> Sequence[float]:
+@dataclass(frozen=True)
+class Took:
+    """One review."""
+
+    seconds: float
+    """From when it was due to its answer."""
+    late: float
+    """Seconds after that at which its client, which slept, was woken: the machine's own noise."""
+
+
+def load(one: Server, body: bytes, rate: float, seconds: float) -> Sequence[Took]:
     """Post a review ``rate`` times a second, however long the answers take.
-
-    Returns:
-        Seconds from when each was due to its answer.
 
     Raises:
         AssertionError: one was not let in.
     """
     begun = time.perf_counter()
 
-    def each(first: int) -> list[float]:
+    def each(first: int) -> list[Took]:
         taken = []
         with closing(Client(one)) as client:
             for number in range(first, int(rate * seconds), CONNECTIONS):
                 due = begun + number / rate
-                time.sleep(max(0.0, due - time.perf_counter()))
+                early = due - time.perf_counter()
+                time.sleep(max(0.0, early))
+                late = time.perf_counter() - due if early > 0 else 0.0
                 assert client.ask(body).allowed
-                taken.append(time.perf_counter() - due)
+                taken.append(Took(time.perf_counter() - due, late))
         return taken
 
     with ThreadPoolExecutor(CONNECTIONS) as threads:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from benchmarks.rounds import Found, spread
 from benchmarks.serving import Verdict, ask, review, server
 from tests.support import forge
 from tests.support.registry import Registry, slow
@@ -80,7 +81,7 @@ CASES: Final[Mapping[str, Case]] = {
 }
 
 
-def verdict() -> None:
+def verdict() -> Found:
     """Seconds to a verdict, by the command (its start included) and by the webhook."""
     print(
         f"\ntime to a verdict: nothing known, {LAYERS} layers of {LAYER // MIB} MiB, "
@@ -88,9 +89,18 @@ def verdict() -> None:
         f"{'':28}{'check, s':^20}{'webhook, s':^20}  fetched\n"
         f"{'':28}{'min   med   max':^20}{'min   med   max':^20}"
     )
+    found = {}
     for name, (command, webhook) in verdicts(ROUNDS, LAYER, PER_SECOND).items():
         fetched = " / ".join(dict.fromkeys(map(str, (*command, *webhook))))
-        print(f"{name:28}{_spread(command):^20}{_spread(webhook):^20}  {fetched}")
+        check, review = ([one.seconds for one in each] for each in (command, webhook))
+        print(f"{name:28}{spread(check):^20}{spread(review):^20}  {fetched}")
+        found[name] = {
+            "check": statistics.median(check),
+            "webhook": statistics.median(review),
+            "layers": max(one.layers for one in (*command, *webhook)),
+            "of": command[0].of,
+        }
+    return found
 
 
 def verdicts(
@@ -142,8 +152,3 @@ def _checked(image: str) -> Verdict:
         command, check=False, capture_output=True, text=True, env={**os.environ, "NO_PROXY": "*"}
     )
     return Verdict(done.returncode == 0, done.stdout + done.stderr)
-
-
-def _spread(taken: Sequence[Took]) -> str:
-    seconds = [one.seconds for one in taken]
-    return f"{min(seconds):5.2f} {statistics.median(seconds):5.2f} {max(seconds):5.2f}"

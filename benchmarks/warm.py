@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import wrk
+from benchmarks.rounds import Found
 from benchmarks.serving import Server, on_core, review, server
 from benchmarks.wrk import Load
 from tests.support import forge
@@ -21,10 +22,10 @@ ROUNDS: Final = 5
 SECONDS: Final = 4
 
 
-def warm() -> None:
+def warm() -> Found:
     """Reviews a second, how long they take, and what one costs the server."""
     if not wrk.there("warm reviews"):
-        return
+        return {}
     with tempfile.TemporaryDirectory() as work, Registry({"app:1": allowed()}) as images:
         folder, image = Path(work), f"{images.host}/app:1"
         posts = folder / "post.lua"
@@ -34,20 +35,32 @@ def warm() -> None:
         )
         with server(folder / "one", images.host, before=on_core(min)) as one:
             load(one, posts, 1, 1)  # the image is read
-            for connections in CONNECTIONS:
-                loads = [load(one, posts, connections, SECONDS) for _ in range(ROUNDS)]
-                _show(connections, loads)
+            return {
+                str(connections): _show(
+                    connections, [load(one, posts, connections, SECONDS) for _ in range(ROUNDS)]
+                )
+                for connections in CONNECTIONS
+            }
 
 
-def _show(connections: int, loads: Sequence[tuple[Load, float]]) -> None:
-    rates = [load.rate for load, _ in loads]
+def _show(connections: int, loads: Sequence[tuple[Load, float]]) -> Found:
+    rates, middle = [load.rate for load, _ in loads], medians(loads)
     print(
-        f"{connections:3} connections: {min(rates):,.0f} {statistics.median(rates):,.0f} "
-        f"{max(rates):,.0f} reviews/s (min med max), "
-        f"p50 {statistics.median(load.p50 for load, _ in loads):.2f} ms, "
-        f"p99 {statistics.median(load.p99 for load, _ in loads):.2f} ms, "
-        f"CPU {statistics.median(cpu for _, cpu in loads) * 1e6:.0f} us a review"
+        f"{connections:3} connections: {min(rates):,.0f} {middle['rate']:,.0f} "
+        f"{max(rates):,.0f} reviews/s (min med max), p50 {middle['p50']:.2f} ms, "
+        f"p99 {middle['p99']:.2f} ms, CPU {middle['cpu'] * 1e6:.0f} us a review"
     )
+    return middle
+
+
+def medians(loads: Sequence[tuple[Load, float]]) -> dict[str, float]:
+    """Reviews a second, p50 and p99 in ms, seconds of CPU a review."""
+    return {
+        "rate": statistics.median(load.rate for load, _ in loads),
+        "p50": statistics.median(load.p50 for load, _ in loads),
+        "p99": statistics.median(load.p99 for load, _ in loads),
+        "cpu": statistics.median(cpu for _, cpu in loads),
+    }
 
 
 def allowed() -> forge.Image:

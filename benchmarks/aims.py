@@ -1,0 +1,97 @@
+"""What was aimed at, beside what was measured: the figures of docs/performance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One figure."""
+
+    says: str
+    value: Callable[[Results], float]
+    at: Literal["least", "most"]
+    target: float
+    form: str = "{:.2f}"
+
+    @property
+    def asked(self) -> str:
+        """``at least 1.70``."""
+        return f"at {self.at} {self.shown(self.target)}"
+
+    def shown(self, value: float) -> str:
+        """With its unit."""
+        return self.form.format(value)
+
+    def met(self, value: float) -> bool:
+        """Whether it is good enough."""
+        return value >= self.target if self.at == "least" else value <= self.target
+
+
+def seen(found: Results) -> Iterator[tuple[Aim, float]]:
+    """Each with what was measured, where that was."""
+    for aim in AIMS:
+        try:
+            yield aim, aim.value(found)
+        except KeyError:  # a program was missing: Go, wrk, redis-server
+            continue
+
+
+def _of_go(library: str, layer: str = "big") -> Callable[[Results], float]:
+    def ratio(found: Results) -> float:
+        runs = found["cold"][layer]
+        return float(runs[f"Go, {library}"]["cpu"] / runs["slimgate, facts"]["cpu"])
+
+    return ratio
+
+
+def _known(where: str) -> Callable[[Results], float]:
+    return lambda found: float(
+        next(one["of one"] for name, one in found["known"].items() if name.endswith(where))
+    )
+
+
+_TIMES, _RATE, _MS, _MIB = "{:.2f} times", "{:,.0f}/s", "{:.1f} ms", "{:.0f} MiB"
+AIMS: Final = (
+    Aim("cold layer, one core, all facts: speed of the limit",
+        lambda found: found["cold"]["big"]["slimgate, facts"]["speed"], "least", 0.85, "{:.0%}"),
+    Aim("the same beside Go's standard library", _of_go("std"), "least", 3, _TIMES),
+    Aim("the same beside klauspost/compress", _of_go("klauspost"), "least", 2, _TIMES),
+    Aim("zstd, beside klauspost/compress", _of_go("klauspost", "big-zstd"), "least", 1, _TIMES),
+    Aim("two layers on two cores beside one after the other",
+        lambda found: found["layers"]["two threads"]["speed"], "least", 1.7, _TIMES),
+    Aim("many tiny files, walk",
+        lambda found: found["tiny"]["tiny"]["slimgate, walk"], "least", 100_000, _RATE),
+    Aim("peak memory of a reader",
+        lambda found: max(max(each.values()) for each in found["memory"].values()),
+        "most", 96, _MIB),
+    Aim("layers fetched to deny for root",
+        lambda found: found["verdict"]["root"]["layers"], "most", 0, "{:.0f}"),
+    Aim("layers fetched to deny for size",
+        lambda found: found["verdict"]["too big"]["layers"], "most", 0, "{:.0f}"),
+    Aim("layers fetched, of four, to deny for a shell in the first",
+        lambda found: found["verdict"]["a shell in the first layer"]["layers"],
+        "most", 3, "{:.0f}"),
+    Aim("warm reviews of one worker on one core",
+        lambda found: max(one["rate"] for one in found["warm"].values()), "least", 1_500, _RATE),
+    Aim("p99 at 200 reviews/s", lambda found: found["steady"]["alone, p99"], "most", 5, _MS),
+    Aim("the same while 2.1 GB are read, beside alone",
+        lambda found: found["steady"]["p99 of alone"], "most", 2, _TIMES),
+    Aim("CPU of a review, 10,000 images in memory, beside one", _known("in memory"),
+        "most", 1.25, _TIMES),
+    Aim("CPU of a review, each image found in SQLite, beside one", _known("in SQLite"),
+        "most", 1.25, _TIMES),
+    Aim("CPU of a review, each image found in Valkey, beside one", _known("in Valkey"),
+        "most", 1.25, _TIMES),
+    Aim("pods through an API server, 10 clients: five times Kyverno's 135",
+        lambda found: found["admission"]["10"]["with"], "least", 5 * 135, _RATE),
+    Aim("pods through an API server, 50 clients: five times Kyverno's 155",
+        lambda found: found["admission"]["50"]["with"], "least", 5 * 155, _RATE),
+    Aim("added to the p50 of one client",
+        lambda found: found["admission"]["1"]["added, p50"], "most", 3, _MS),
+)  # fmt: skip
