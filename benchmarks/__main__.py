@@ -19,6 +19,7 @@ from benchmarks.known import known
 from benchmarks.peaks import memory
 from benchmarks.rounds import Found, Run, in_turns, median, one_core, show, timed
 from benchmarks.samples import Sample
+from benchmarks.scanners import scanners
 from benchmarks.steady import steady
 from benchmarks.verdict import verdict
 from benchmarks.warm import warm
@@ -127,7 +128,7 @@ SHORT = {
     each.__name__: each
     for each in (cold, second, layers, apart, tiny, memory, verdict, warm, admission)
 }
-FIGURES = SHORT | {each.__name__: each for each in (known, steady, day, burst)}
+FIGURES = SHORT | {each.__name__: each for each in (known, steady, day, burst, scanners)}
 
 
 def main() -> None:

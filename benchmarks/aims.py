@@ -50,6 +50,10 @@ def _of_go(library: str, layer: str = "big") -> Callable[[Results], float]:
     return ratio
 
 
+def _beside(scanner: str, cores: str) -> Callable[[Results], float]:
+    return lambda found: 1 / float(found["scanners"][cores][scanner]["speed"])
+
+
 def _known(where: str) -> Callable[[Results], float]:
     return lambda found: float(
         next(one["of one"] for name, one in found["known"].items() if name.endswith(where))
@@ -63,6 +67,9 @@ AIMS: Final = (
     Aim("the same beside Go's standard library", _of_go("std"), "least", 3, _TIMES),
     Aim("the same beside klauspost/compress", _of_go("klauspost"), "least", 2, _TIMES),
     Aim("zstd, beside klauspost/compress", _of_go("klauspost", "big-zstd"), "least", 1, _TIMES),
+    Aim("an image beside Dockle, one core", _beside("Dockle", "one core"), "least", 1.7, _TIMES),
+    Aim("the same, two cores", _beside("Dockle", "two cores"), "least", 2.3, _TIMES),
+    Aim("an image beside Trivy, one core", _beside("Trivy", "one core"), "least", 3.5, _TIMES),
     Aim("two layers on two cores beside one after the other",
         lambda found: found["layers"]["two threads"]["speed"], "least", 1.7, _TIMES),
     Aim("many tiny files, walk",

@@ -44,7 +44,7 @@ def charts(found: Results) -> Mapping[str, str]:
     images = found["known"].items()
     return {
         "cold.svg": svg(
-            "Reading a layer of 182 MB (537 MB of tar), gzip: seconds",
+            "Reading the big layer, gzip: seconds",
             [
                 *(_seconds(name, one["wall"]) for name, one in gzip.items()),
                 _seconds("slimgate, second core", second["slimgate, second core"]["wall"]),
@@ -129,6 +129,23 @@ def _apart(found: Results) -> str:
             for layer, runs in by_layer.items()
         ),
     )  # fmt: skip
+
+
+def _scanners(found: Results) -> str:
+    return _table(
+        "cores; process; CPU, s; wall, s; slimgate is faster",
+        (
+            (
+                cores,
+                name,
+                f"{one['cpu']:.2f}",
+                f"{one['wall']:.2f}",
+                f"{1 / one['speed']:.2f} times",
+            )
+            for cores, runs in found["scanners"].items()
+            for name, one in runs.items()
+        ),
+    )
 
 
 def _two_layers(found: Results) -> str:
@@ -271,6 +288,7 @@ _PARTS: Final[Mapping[str, Callable[[Results], str]]] = {
     "aims": _aims,
     "cold": _speeds("cold"),
     "second": _speeds("second"),
+    "scanners": _scanners,
     "layers": _two_layers,
     "apart": _apart,
     "tiny": _tiny,

@@ -163,11 +163,16 @@ def _copies(layer: Sample, number: int) -> forge.Image:
     """An image of such layers, none of which was ever read: their gzip headers' times differ."""
     blob, first = layer.path.read_bytes(), number * LAYERS + 1
     blobs = [blob[:4] + at.to_bytes(4, "little") + blob[8:] for at in range(first, first + LAYERS)]
+    return image_of(layer, blobs)
+
+
+def image_of(layer: Sample, blobs: Sequence[bytes]) -> forge.Image:
+    """An image of these, each of which inflates to what the layer does."""
     config = {
         "architecture": "amd64",
         "os": "linux",
         "config": {"User": "65532"},
-        "rootfs": {"type": "layers", "diff_ids": [layer.ref.diff_id] * LAYERS},
+        "rootfs": {"type": "layers", "diff_ids": [layer.ref.diff_id] * len(blobs)},
     }
     body = json.dumps(config).encode()
     manifest = {
