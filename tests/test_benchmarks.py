@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import cluster, day, known, page, results, steady
+from benchmarks import aims, cluster, day, known, page, results, steady
 from benchmarks.charts import Bar, svg
 from benchmarks.foretold import counted, foretold, on_average
 from benchmarks.serving import ask, review, server
@@ -102,3 +103,14 @@ def test_a_chart_says_in_words_what_it_shows():
     _, *bars = root.findall(f"{name}rect")
     assert [bar.get("class") for bar in bars] == ["ours", "other"]
     assert float(bars[0].get("width")) == 4 * float(bars[1].get("width"))
+
+
+def test_an_aim_is_met_or_missed_and_left_out_where_nothing_was_measured():
+    found = json.loads(json.dumps(results.kept()))
+    found["verdict"]["root"]["layers"] = 1
+    found["warm"]["16"]["rate"] = 1500.0
+    del found["known"]["10,000 in Valkey"]
+    told = {aim.says: aim.met(value) for aim, value in aims.seen(found)}
+    assert told["layers fetched to deny for root"] is False
+    assert told["warm reviews of one worker on one core"] is True
+    assert len(told) == len(list(aims.seen(results.kept()))) - 1 == len(aims.AIMS) - 1
