@@ -12,6 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives import hashes
 
 from tests.server.conftest import started
 from tests.server.judges import body, pod
+from tests.soak.soak import sample
 from webhook.errors import UsageError
 from webhook.limits import MIB
 from webhook.server.probes import MAX_CONNECTIONS
@@ -187,6 +190,39 @@ def test_large_bodies_that_nobody_wants_stop_nobody(server):
         begun = time.monotonic()
         assert once(server)[1]["allowed"]
         assert time.monotonic() - begun < 2
+
+
+def test_whole_requests_that_wait_for_a_thread_are_bounded_in_bytes():
+    """Each is below what counts as large; a review that takes a second holds the only place."""
+    padded = body(pod("slow:1")).replace(
+        b'"metadata": {', b'"metadata": {"x": "' + b"x" * 1_000_000 + b'", '
+    )
+    head = b"POST /validate?timeout=10s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(padded)
+    context = ssl._create_unverified_context()
+    with started(threads=1) as server:
+        once(server)
+        (worker,) = _children(server.popen.pid)
+        before, memory = sample(worker, 0).memory, []
+
+        def ask(_):
+            with (
+                suppress(OSError),  # one that was not whole yet was given up
+                socket.create_connection((server.host, server.port), 60) as raw,
+                context.wrap_socket(raw) as client,
+            ):
+                client.sendall(head + padded)
+                status = client.recv(12)[-3:]
+                memory.append(sample(worker, 0).memory)
+                return status
+
+        with ThreadPoolExecutor(250) as clients:
+            answers = Counter(clients.map(ask, range(250)))
+        assert set(answers) <= {b"200", b"503", b"", None}
+        assert answers[b"503"] > 100
+        assert max(memory) - before < 160  # MiB; 250 MB were sent
+        assert _children(server.popen.pid) == [worker]
+        assert once(server)[1]["allowed"]
 
 
 def test_more_connections_than_there_may_be_leave_room_for_the_next(server):

@@ -28,7 +28,13 @@ from webhook.server.tls import REQUEST, STALL
 CONNECTIONS: Final = 1_000
 """At the same time; a further one takes the place of the one that is idle, or arriving, longest."""
 _ARRIVED: Final = 64 * MIB
-"""Bytes of all requests that are not whole yet; beyond, the one that began first is given up."""
+"""Bytes of all requests that are not answered yet. Beyond, of those that are not whole the one that
+began first is given up, and one that just became whole is sent away."""
+_FULL: Final = b"too many bytes of requests wait already\n"
+_SENT_AWAY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (len(_FULL), _FULL)
+)
 _HEAD: Final = 64 * KIB
 _DRAIN: Final = 0.1
 """Seconds to take the rest of a body that nobody wanted: closed upon it, the client might not see
@@ -104,8 +110,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         super().__init__(*args, **kwargs)
         self._arriving: dict[_Arriving, None] = {}
         """The one that began first stands first."""
+        self._waiting: dict[Any, int] = {}
+        """Connections whose request a thread answers, or will, and its bytes."""
         self._held = 0
-        """Bytes of all of them."""
+        """Bytes of all of both."""
 
     def accept(self, listener: Any) -> None:
         """Take a connection, and what has come of its first request."""
@@ -128,8 +136,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """A further request begins on a connection that was kept."""
+        try:
+            self.keepalived_conns.remove(conn)
+        except ValueError:  # it made room for another, a moment ago
+            return
         self.poller.unregister(client)
-        self.keepalived_conns.remove(conn)
         self._receive(conn)
 
     def enqueue_req(self, conn: Any) -> None:
@@ -157,6 +168,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._go_on(arriving)
 
     def _go_on(self, arriving: _Arriving, _client: Any = None) -> None:
+        if arriving not in self._arriving:  # given up for another whose turn came before
+            return
         one, before = arriving.connection, len(arriving.data)
         self._forget(arriving)
         try:
@@ -177,9 +190,20 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._drop(arriving)
         data = bytes(arriving.data)
         request = parsed(data) if self.alive else None
-        if request is None or not self._at_once(one, request):
-            one.parser.unreader.unread(data)
-            super().enqueue_req(one)
+        if request is not None and self._at_once(one, request):
+            return
+        if self._held + len(data) > _ARRIVED:
+            self._send(one, _SENT_AWAY, keeps=False)
+            return
+        self._waiting[one] = len(data)
+        self._held += len(data)
+        one.parser.unreader.unread(data)
+        super().enqueue_req(one)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """A thread is done with it, and its bytes are gone."""
+        self._held -= self._waiting.pop(conn, 0)
+        super().finish_request(conn, fs)
 
     def _at_once(self, one: Any, request: Request) -> bool:
         """Answer a request, unless something has to be waited for.
@@ -192,10 +216,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             answer = request.answered(self.wsgi, environ)
         except Exception:  # noqa: BLE001 - WouldWait, or a bug
             return False
-        self._send(one, request, answer)
+        self._send(one, answer, keeps=not request.closes, behind=request.behind)
         return True
 
-    def _send(self, one: Any, request: Request, answer: bytes) -> None:
+    def _send(self, one: Any, answer: bytes, *, keeps: bool, behind: bytes = b"") -> None:
         """What does not go out at once is for a thread, and so is the end of a connection."""
         try:
             unsent = _sent(one.sock, answer)
@@ -203,12 +227,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self.log.debug("an answer did not go out: %s", error)
             self._close(one)
             return
-        if unsent or request.closes:
-            one.parser.unreader.unread(request.behind)
-            ended = self.tpool.submit(self._end, one, unsent, not request.closes)
+        if unsent or not keeps:
+            one.parser.unreader.unread(behind)
+            ended = self.tpool.submit(self._end, one, unsent, keeps)
             ended.add_done_callback(partial(self.method_queue.defer, self.finish_request, one))
-        elif request.behind:  # not now: who sends one behind the other would keep others waiting
-            self.method_queue.defer(self._receive, one, request.behind)
+        elif behind:  # not now: who sends one behind the other would keep others waiting
+            self.method_queue.defer(self._receive, one, behind)
         else:
             one.set_timeout()
             self.keepalived_conns.append(one)
