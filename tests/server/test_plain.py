@@ -20,7 +20,7 @@ GO = (
     b"Accept: application/json, */*\r\nContent-Type: application/json\r\n"
     b"Accept-Encoding: gzip\r\n\r\n{}"
 )
-"""As Go's client sends it."""
+"""As the API server sends it (seen of 1.37)."""
 PIECES = (
     *(b"GET ", b"/validate?timeout=1%30s", b"//validate", b"/Validate", b"#x", b" HTTP/1.0"),
     *(b"Content-Length: 3\r\n", b"Content-Length: +2\r\n", b"content-length: 1\r\n"),

@@ -94,7 +94,7 @@ class Flights(Generic[K, V]):
                 if ageing() and key not in self._flying and self._failures.get(key) is None:
                     with suppress(Busy):
                         self._depart(key, call, lane, turn)
-                return _settled(value)
+                return _Settled(value)
             flight = self._flying.get(key)
             if flight is None:
                 failure = self._failures.get(key)
@@ -125,11 +125,25 @@ class Flights(Generic[K, V]):
                 self._flying.pop(key, None)
 
 
-def _settled(value: V) -> Future[V]:
-    """A future that is done already."""
-    future: Future[V] = Future()
-    future.set_result(value)
-    return future
+class _Settled(Future[V]):
+    """A future that is done already, without the locks by which others are waited for.
+
+    So it is not for ``concurrent.futures.wait``.
+    """
+
+    def __init__(self, value: V) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        """It is."""
+        return True
+
+    def result(self, timeout: float | None = None) -> V:  # noqa: ARG002 - nothing is waited for
+        """The value."""
+        return self._value
+
+    def exception(self, timeout: float | None = None) -> None:
+        """None."""
 
 
 def bare(error: ImageError) -> ImageError:

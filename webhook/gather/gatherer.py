@@ -231,12 +231,13 @@ class Gatherer:
 
         Where nothing may be waited for, what was begun goes on, for whoever asks again.
         """
-        if all(flight.done() for flight in flights):
+        flying = [flight for flight in flights if not flight.done()]
+        if not flying:
             return
         deadline.before_waiting()
         turn = next(request.turn for request in requests)
         with nullcontext() if self._waiters is None else self._waiters.taken(turn):
-            wait(flights, timeout=_seconds(deadline))
+            wait(flying, timeout=_seconds(deadline))
 
     def _open(self, request: ImageRequest) -> Gathered:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""

@@ -94,6 +94,8 @@ def denial(decision: Decision) -> str:
 def warnings(decision: Decision) -> tuple[str, ...]:
     """One line, with the remedy, for each finding the user is to be warned of."""
     problems = _fold(decision.judgements, lambda judgement: judgement.warned)
+    if not problems:
+        return ()
     several = _several_platforms(decision.judgements)
     return tuple(_line(problem, several) + _remedy(problem.finding) for problem in problems)
 
@@ -111,6 +113,8 @@ def violations(decision: Decision, result: Result) -> tuple[str, ...]:
     problems = _fold(
         decision.judgements, lambda judged: [f for f in judged.findings if f.result == result]
     )
+    if not problems:
+        return ()
     several = _several_platforms(decision.judgements)
     return tuple(_line(problem, several) for problem in problems)
 

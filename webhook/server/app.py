@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ takes time too."""
 _VALIDATE = "/validate"
 AT_ONCE = "slimgate.at_once"
 """In the environ of a request: it is answered without waiting for anything, or not at all
-(``WouldWait``)."""
+(``WouldWait``). Its body is whole, and bounded."""
 LARGE, _LARGE_AT_ONCE = MIB, 4
 """Bytes from which a body is large, and how many of those are held at once: memory is bounded
 though there are many threads, and few places to be had for what is honest as well."""
@@ -96,11 +96,13 @@ def create_app(
             raise UnsupportedMediaType("Content-Type must be application/json")
         budget, patient = _budget(environ.get("QUERY_STRING", "")), AT_ONCE not in environ
         deadline = Deadline(clock() + budget, clock, patient)
+        if not patient:  # what waits for nothing needs no place, and is small and whole
+            with metrics.in_flight():
+                return answer(environ["wsgi.input"].read(), deadline)
         with _room(get_content_length(environ), large):
             # A byte more: a chunked body is cut there without a word, and must be seen as too long.
             body = get_input_stream(environ, max_content_length=MAX_BODY + 1).read()
-            # Places are for those that wait.
-            with places.taken(deadline) if patient else nullcontext(), metrics.in_flight():
+            with places.taken(deadline), metrics.in_flight():
                 return answer(body, deadline)
 
     _add_probes(app, metrics, ready, places)

@@ -39,7 +39,8 @@ _HEAD: Final = 64 * KIB
 _DRAIN: Final = 0.1
 """Seconds to take the rest of a body that nobody wanted: closed upon it, the client might not see
 the answer."""
-_READ: Final = 64 * KIB
+_READ: Final = 16 * KIB
+"""A TLS record: no read brings more."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 
 
