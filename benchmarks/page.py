@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from benchmarks import aims, results
 from benchmarks.charts import Bar, svg
+from benchmarks.peaks import MODES
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "performance.md"
 CHARTS: Final = PAGE.parent / "performance"
@@ -170,9 +171,9 @@ def _tiny(found: Results) -> str:
 
 def _memory(found: Results) -> str:
     return _table(
-        "peak, MiB; nothing read; one thread; second core",
+        "peak, MiB; nothing read; reading; merging; both in one process",
         (
-            (layer, *(f"{peaks[mode]:.0f}" for mode in ("nothing", "one", "second")))
+            (layer, *(f"{peaks[mode]:.0f}" for mode in MODES))
             for layer, peaks in found["memory"].items()
         ),
     )

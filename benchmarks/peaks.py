@@ -1,4 +1,4 @@
-"""The most memory that a process which reads a layer ever has.
+"""The most memory that a process which reads a layer ever has, or one that merges it.
 
 Each is a process of its own (``python -m benchmarks.peaks LAYER MODE``) that imports no more than
 reading takes.
@@ -13,16 +13,17 @@ from typing import Final
 from benchmarks import readers, samples
 from benchmarks.rounds import Found, peak
 
-MODES: Final = ("nothing", "one", "second")
-"""Read nothing; read on one core; with a second one."""
+MODES: Final = ("nothing", "read", "merge", "both")
+"""Read nothing; read it, as the webhook's readers do; merge it, as they do in another process; both
+in one, with a second core, as commands do."""
 
 
 def memory() -> Found:
     """The most a process that reads a layer ever has, in MiB."""
     found = {}
     print("\npeak memory of a reader, MiB")
-    print("                  nothing read    one thread    second core")
-    for layer in (samples.big(), samples.big_zstd(), samples.tiny(times=True)):
+    print("                       nothing       reading       merging   both in one")
+    for layer in (samples.big(), samples.big_zstd(), samples.tiny(times=True), samples.many()):
         peaks = {mode: _measured(layer.name, mode) for mode in MODES}
         print(f"{layer.name:18}" + "".join(f"{each:12.0f}  " for each in peaks.values()))
         found[layer.name] = peaks
@@ -36,8 +37,13 @@ def _measured(name: str, mode: str) -> float:
 
 def _own(name: str, mode: str) -> float:
     layer = samples.by_name(name)
-    if mode != "nothing":
-        readers.facts(layer, second_core=mode == "second")
+    file = samples.cache() / f"{name}.packed"
+    if mode == "read":
+        file.write_bytes(readers.packed(layer))
+    elif mode == "merge":
+        readers.merged(layer, file.read_bytes())
+    elif mode == "both":
+        readers.facts(layer, second_core=True)
     return peak()
 
 

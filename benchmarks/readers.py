@@ -10,13 +10,13 @@ from backports import zstd
 from isal import isal_zlib
 
 from benchmarks.samples import Sample
-from webhook.image.apply import merge
+from webhook.gather.reading import Here
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Files
 from webhook.image.layer import Layer, read_layer
 from webhook.image.platform import Platform
-from webhook.image.tree import files_of
 from webhook.limits import Deadline, Limits
+from webhook.reader import messages
 from webhook.reader.client import Apart
 
 _GZIP_HEADER = 31
@@ -49,9 +49,20 @@ def walked(layer: Sample, *, second_core: bool = False) -> Layer:
     return read_layer(layer.ref, layer.chunks(), _LIMITS, second_core=second_core)
 
 
+def packed(layer: Sample) -> bytes:
+    """Read a layer as the processes of the webhook do."""
+    read = read_layer(layer.ref, layer.chunks(), _LIMITS, collect=messages.Deflated.of)
+    return messages.packed(read)
+
+
+def merged(layer: Sample, packed: bytes) -> Files:
+    """Find all facts as they do in another process."""
+    return _facts(layer, messages.unpacked(packed))
+
+
 def facts(layer: Sample, *, second_core: bool = False) -> Files:
     """All of it: the layer read, applied, and every fact found."""
-    return _together(walked(layer, second_core=second_core))
+    return _facts(layer, walked(layer, second_core=second_core))
 
 
 def apart(reader: Apart, layer: Sample) -> Files:
@@ -68,5 +79,7 @@ def side_by_side(pool: Executor, *layers: Sample) -> None:
     list(pool.map(walked, layers))
 
 
-def _together(layer: Layer) -> Files:
-    return files_of(_CONFIG, [layer], merge([layer], _LIMITS))
+def _facts(layer: Sample, read: Layer) -> Files:
+    found = Here(_LIMITS).files(_CONFIG, [layer.ref], [read])
+    assert isinstance(found, Files)
+    return found

@@ -15,6 +15,7 @@ import random
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ BYTES: Final = 520_000_000
 """Of contents; headers and padding make 540 MB of them."""
 LARGEST: Final = 120_000_000
 TINY: Final = 40_000
+MANY: Final = 500_000
 CHUNK: Final = 256 << 10
 """Bytes that are read from the disk at once: as the registry client delivers them."""
 _GZIP: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -77,14 +79,18 @@ def big_zstd() -> Sample:
 def tiny(*, times: bool) -> Sample:
     """Many files of a few bytes, each with the three times as PAX records or with none."""
     name = "tiny-times" if times else "tiny"
-    return _kept(name, _GZIP, lambda: _tiny(times=times), lambda tar: gzip.compress(tar, 6))
+    return _kept(name, _GZIP, lambda: _tiny(TINY, times=times), lambda tar: gzip.compress(tar, 6))
+
+
+def many() -> Sample:
+    """As many files as the largest images have."""
+    return _kept("many", _GZIP, lambda: _tiny(MANY, times=False), lambda tar: gzip.compress(tar, 6))
 
 
 def by_name(name: str) -> Sample:
     """The sample of that name."""
-    return next(
-        one for one in (big(), big_zstd(), tiny(times=False), tiny(times=True)) if one.name == name
-    )
+    every = (big, big_zstd, partial(tiny, times=False), partial(tiny, times=True), many)
+    return next(one for one in (make() for make in every) if one.name == name)
 
 
 def _kept(
@@ -152,10 +158,10 @@ def _whole_seconds(info: tarfile.TarInfo) -> tarfile.TarInfo:
     return info
 
 
-def _tiny(*, times: bool) -> bytes:
+def _tiny(entries: int, *, times: bool) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for number in range(TINY):
+        for number in range(entries):
             body = b"%d" % number
             info = tarfile.TarInfo(f"srv/app/node_modules/package-{number // 20}/file-{number}.js")
             info.size, info.mode, info.mtime = len(body), 0o644, 1_700_000_000 + number

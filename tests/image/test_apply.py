@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, reject, settings
 
 from tests.image.reading import LIMITS, layers_of, read
+from tests.oracles.layers import images
 from tests.support import forge
 from tests.support.forge import file, folder, hardlink, opaque, special, symlink, whiteout
 from tests.support.rawtar import END, member, pax
-from webhook.errors import LimitExceeded
+from webhook.errors import ImageError, LimitExceeded
 from webhook.image import tarheader
-from webhook.image.apply import merge
+from webhook.image.apply import Trees, merge
+from webhook.image.config import parse_config
 from webhook.image.filesystem import Node, walk
+from webhook.image.tree import files_of, is_enough
+
+CONFIG = parse_config(b"{}", "sha256:" + "0" * 64, LIMITS)
 
 
 def paths(top: Node) -> dict[str, object]:
@@ -343,3 +349,61 @@ def test_whiteout_layer_of_the_wild() -> None:
 
     assert paths(trees.overlay) == {"bin/sh": 0, "etc/b": 0, "etc/c": 1}
     assert trees.problems == ()
+
+
+@settings(max_examples=400, deadline=None)
+@given(images())
+def test_sharing_nodes_changes_nothing(tars):
+    try:
+        layers = layers_of(tars)
+        alone = merge(layers, LIMITS)
+    except ImageError:
+        reject()
+    shared = merge(layers, LIMITS, sharing=True)
+
+    assert shared.problems == alone.problems
+    assert [shown(top) for top in pair(shared)] == [shown(top) for top in pair(alone)]
+    if is_enough(shared):
+        assert files_of(CONFIG, layers, shared) == files_of(CONFIG, layers, alone)
+
+
+def pair(trees: Trees) -> tuple[Node, Node]:
+    return trees.overlay, trees.naive
+
+
+def shown(top: Node) -> list[object]:
+    """Everything, and which names are of one file."""
+    first: dict[object, bytes] = {}
+    found: list[object] = []
+    for path, node in walk(top):
+        inode = node.inode
+        home = path if inode.shared else first.setdefault(id(inode), path)
+        owner = inode.mode, inode.uid, inode.gid, inode.capabilities
+        found.append((path, node.layer, home, inode.kind, owner))
+    return found
+
+
+def test_files_that_nobody_executes_share_a_node():
+    plain = [file(f"srv/{number}", b"x") for number in range(9)]
+    (layer,) = layers_of([[*plain, hardlink("srv/link", "srv/3", mode=0o600), SH]])
+    srv = dict(walk(merge([layer], LIMITS, sharing=True).overlay))
+    others = {id(srv[b"srv/%d" % number]) for number in range(9) if number != 3}
+    assert len(others) == 1
+    assert srv[b"srv/link"].inode is srv[b"srv/3"]
+    assert (srv[b"srv/3"].mode, srv[b"srv/4"].mode) == (0o600, 0o644)
+    assert srv[b"bin/sh"].place == 10
+
+
+@pytest.mark.parametrize(
+    "passwd, enough",
+    [
+        (file("etc/passwd", b""), True),
+        (hardlink("etc/passwd", "srv/users"), False),
+        (symlink("etc/passwd", "/srv/users"), False),
+        (symlink("etc/os-release", "/srv/users"), False),
+    ],
+)
+def test_what_makes_facts_has_a_node_of_its_own(passwd, enough):
+    layers = layers_of([[file("srv/users", b""), passwd]])
+    assert is_enough(merge(layers, LIMITS, sharing=True)) is enough
+    assert is_enough(merge(layers, LIMITS))

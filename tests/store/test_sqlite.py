@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.cluster.support.processes import eventually
 from tests.store.conftest import Watched, sqlite, tiered
 from webhook.limits import KIB, MIB, Deadline
 from webhook.store import sqlite as module
@@ -322,18 +323,18 @@ def test_several_processes_write_at_once(path):
 
 def test_a_writer_that_is_killed_leaves_a_sound_file(opened, path, watch):
     endless = WRITER.replace("range(200)", "(n for _ in iter(int, 1) for n in range(200))")
-    for _ in range(3):
+    for name in "abc":
         process = subprocess.Popen(
-            [sys.executable, "-c", endless, path, "a"], env={**os.environ, "PYTHONPATH": "."}
+            [sys.executable, "-c", endless, path, name], env={**os.environ, "PYTHONPATH": "."}
         )
-        time.sleep(0.7)
+        assert eventually(lambda name=name: path.exists() and opened().get(f"facts/{name}/9"))
         process.kill()
         process.wait()
     shelf = opened()
 
     assert shelf.get("facts/a/0") == b"a" * 1000
-    shelf.put("facts/b", b"b")
-    assert shelf.get("facts/b") == b"b"
+    shelf.put("facts/other", b"b")
+    assert shelf.get("facts/other") == b"b"
     assert not watch.troubles
 
 

@@ -10,7 +10,7 @@ from webhook.image.apply import merge
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Files, LayerRef
 from webhook.image.layer import Layer, read_layer
-from webhook.image.tree import files_of, wanted
+from webhook.image.tree import files_of, is_enough, wanted
 from webhook.limits import Deadline, Limits
 
 L = TypeVar("L")
@@ -83,5 +83,7 @@ class Here:
         """As ``Reading.files``."""
         # The same bytes are another layer, made by another step, in another image.
         named = [replace(layer, ref=ref) for layer, ref in zip(layers, refs, strict=True)]
-        trees = merge(named, self.limits)
+        trees = merge(named, self.limits, sharing=True)
+        if not is_enough(trees):
+            trees = merge(named, self.limits)
         return wanted(named, trees) or files_of(config, named, trees)

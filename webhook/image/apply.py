@@ -11,7 +11,7 @@ apply_linux.go; Linux fs/overlayfs. ``tests/oracles`` compares with both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from webhook.limits import Limits
 _OPAQUE: Final = b".wh..wh..opq"
 _PREFIX: Final = b".wh."
 _SETGID: Final = 0o2000
+_PRIVILEGED: Final = EXECUTE | 0o4000 | _SETGID
 _MAX_PROBLEMS: Final = 20
 
 
@@ -45,8 +46,14 @@ class Trees:
         return (self.overlay,) if self.naive is self.overlay else (self.overlay, self.naive)
 
 
-def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
+def merge(layers: Sequence[Layer], limits: Limits, *, sharing: bool = False) -> Trees:
     """Apply the layers, oldest first, in both ways.
+
+    Args:
+        layers: of one image.
+        limits: on the image.
+        sharing: let files that nobody may execute share a node (``Node.shared``): nothing but
+            owner, mode and layer is known of them then, and they take a third of the memory.
 
     Raises:
         LimitExceeded: together they are more than an image may be.
@@ -57,7 +64,8 @@ def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
     differs = False
     nodes = iter(range(limits.entries))
     for index, layer in enumerate(layers):
-        upper = _Application(root() if index else overlay, index, limits, nodes, overlay=True)
+        top = root() if index else overlay
+        upper = _Application(top, index, limits, nodes, overlay=True, sharing=sharing)
         upper.run(layer)
         differs |= upper.differs
         if index:
@@ -65,7 +73,7 @@ def merge(layers: Sequence[Layer], limits: Limits) -> Trees:
         if upper.whiteouts:
             _drop_whiteouts(overlay)
         problems += upper.problems
-    naive = _naive(layers, limits, problems) if differs else overlay
+    naive = _naive(layers, limits, problems, sharing=sharing) if differs else overlay
     return Trees(overlay, naive, tuple(problems[:_MAX_PROBLEMS]))
 
 
@@ -77,12 +85,14 @@ def _check(layers: Sequence[Layer], limits: Limits) -> None:
         raise LimitExceeded(f"the layers have more than {limits.entries} tar entries")
 
 
-def _naive(layers: Sequence[Layer], limits: Limits, problems: list[Problem]) -> Node:
+def _naive(
+    layers: Sequence[Layer], limits: Limits, problems: list[Problem], *, sharing: bool
+) -> Node:
     """Only what it does not know is a problem: what it refuses is refused where it is tried."""
     top = root()
     nodes = iter(range(limits.entries))
     for index, layer in enumerate(layers):
-        application = _Application(top, index, limits, nodes, overlay=False)
+        application = _Application(top, index, limits, nodes, overlay=False, sharing=sharing)
         application.run(layer)
         problems += [each for each in application.unknown if each not in problems]
     return top
@@ -130,6 +140,24 @@ def _inherit(old: Node | None, new: Node, around: Node | None) -> None:
         new.gid = around.gid  # as mkdir(2) has it
 
 
+def _is_plain(entry: Entry) -> bool:
+    """Whether it is a file of which owner and mode are all that a fact could need."""
+    return (
+        entry.kind == tarheader.REGULAR
+        and not entry.mode & _PRIVILEGED
+        and entry.program is None
+        and not entry.capabilities
+    )
+
+
+def _alone(shared: Node) -> Node:
+    """A file that shared its node with others, by a node of its own."""
+    node = Node(shared.kind, shared.layer)
+    node.entry = shared.entry
+    node.mode, node.uid, node.gid = shared.mode, shared.uid, shared.gid
+    return node
+
+
 def _drop_whiteouts(top: Node) -> None:
     """Forget the whiteouts that had nothing to hide, or lie in folders of their own layer."""
     todo = [top]
@@ -148,7 +176,14 @@ class _Application:
     """One layer being unpacked onto ``top``."""
 
     def __init__(
-        self, top: Node, index: int, limits: Limits, nodes: Iterator[int], *, overlay: bool
+        self,
+        top: Node,
+        index: int,
+        limits: Limits,
+        nodes: Iterator[int],
+        *,
+        overlay: bool,
+        sharing: bool,
     ) -> None:
         self.top = top
         self.problems: list[Problem] = []
@@ -173,10 +208,16 @@ class _Application:
         of folders."""
         self._linked_way = False
         """Whether the path that was located last has links in it."""
+        self._sharing = sharing
+        self._shared: dict[tuple[int, int, int], Node] = {}
+        """Of files by mode, uid and gid."""
+        self._kept: Collection[int] = ()
+        """Places of the entries whose bodies were kept."""
         self._known: dict[bytes, Node] = {}
         """Folders by their path, as long as nothing was removed; none that a link leads to."""
 
     def run(self, layer: Layer) -> None:
+        self._kept = layer.bodies
         for place, entry in enumerate(layer.entries):
             if not entry.path:
                 continue  # the root itself: containerd leaves it as it is
@@ -271,9 +312,12 @@ class _Application:
         return folder
 
     def _node(self, kind: bytes, *, implicit: bool = False) -> Node:
+        self._count()
+        return Node(kind, self._index, implicit=implicit)
+
+    def _count(self) -> None:
         if next(self._nodes, None) is None:
             raise LimitExceeded("the layers make more files and folders than allowed")
-        return Node(kind, self._index, implicit=implicit)
 
     def _hide(self, folder: Node) -> None:
         """An opaque marker: nothing of the layers below is left in the folder."""
@@ -329,6 +373,9 @@ class _Application:
                 self.differs |= old.whiteout or tarheader.DIRECTORY in (old.kind, entry.kind)
             if entry.kind == tar.GLOBAL:
                 return  # containerd creates nothing, but has made room
+            if self._sharing and _is_plain(entry) and place not in self._kept:
+                folder.children[name] = self._common(entry)
+                return
             node = (
                 self._linked(entry)
                 if entry.kind == tarheader.LINK
@@ -341,6 +388,17 @@ class _Application:
             self._folders.append(entry.path)
         node.entry, node.place, node.layer = entry, place, self._index
         self._describe(node.inode, entry)
+
+    def _common(self, entry: Entry) -> Node:
+        """The node of all files like this one."""
+        self._count()
+        node = self._shared.get((entry.mode, entry.uid, entry.gid))
+        if node is None:
+            node = Node(tarheader.REGULAR, self._index)
+            node.entry, node.shared = entry._replace(size=0), True
+            self._describe(node, entry)
+            self._shared[entry.mode, entry.uid, entry.gid] = node
+        return node
 
     def _kind(self, entry: Entry) -> bytes:
         if not entry.whiteout:
@@ -361,6 +419,8 @@ class _Application:
         inode = folder.children[name].inode
         if inode.children is not None:
             raise _Refused("a hard link to a folder")
+        if inode.shared:  # what the link says of owner and mode is this file's alone
+            inode = folder.children[name] = _alone(inode)
         if inode.kind == tarheader.REGULAR and entry.mode & EXECUTE and not inode.mode & EXECUTE:
             self._note(f"the hard link {text(entry.path)} makes a file executable")
         node = self._node(inode.kind)

@@ -31,6 +31,7 @@ class Node:
         "mode",
         "opaque",
         "place",
+        "shared",
         "uid",
     )
 
@@ -43,7 +44,9 @@ class Node:
         self.entry: Entry | None = None
         """The tar entry that made it; None for folders that only were on the way."""
         self.place = -1
-        """Of ``entry``, in its layer."""
+        """Of ``entry``, in its layer; -1 where that is not known, and its size neither."""
+        self.shared = False
+        """Stands for many files, of which no more is known than it says."""
         self.mode = 0o777 if kind == tarheader.SYMLINK else 0o755
         self.uid = self.gid = 0
         self.capabilities = False
@@ -122,11 +125,15 @@ def resolve(top: Node, path: bytes) -> tuple[bytes, Node] | None:
 
 def walk(top: Node) -> Iterator[tuple[bytes, Node]]:
     """Every name below ``top`` with its path, folders before what is in them, sorted."""
-    todo = [(b"", top)]
-    while todo:
-        path, node = todo.pop()
-        if path:
+    ways: list[tuple[bytes, Node, Iterator[bytes]]] = [(b"", top, iter(sorted(top.children or ())))]
+    while ways:
+        prefix, folder, names = ways[-1]
+        for name in names:
+            assert folder.children is not None
+            path, node = prefix + name, folder.children[name]
             yield path, node
-        if node.children:
-            prefix = path + b"/" if path else b""
-            todo += [(prefix + name, node.children[name]) for name in sorted(node.children)[::-1]]
+            if node.children:
+                ways.append((path + b"/", node, iter(sorted(node.children))))
+                break
+        else:
+            ways.pop()

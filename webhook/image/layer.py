@@ -144,6 +144,7 @@ def read_layer(
     keep: Collection[int] = (),
     progress: Callable[[int], None] = lambda _: None,
     second_core: bool = False,
+    collect: Callable[[Iterable[Entry]], Sequence[Entry]] = list,
 ) -> Layer:
     """Read, prove and walk a layer in one pass.
 
@@ -156,6 +157,7 @@ def read_layer(
         progress: told the bytes of each chunk; what it raises ends the reading.
         second_core: take ``chunks`` in one thread, decompress them in another, and do the rest
             in this one: a third faster where a core is free, and 3 % slower where none is.
+        collect: makes a sequence of the entries as they come.
 
     Raises:
         IntegrityError: size, digest or diff_id are not as promised.
@@ -172,7 +174,8 @@ def read_layer(
         ):
             archive = _Proof(passing, ref.diff_id)
             reader = tar.Reader(archive, limits)
-            entries, bodies = _walk(reader, digests=digests, keep=keep)
+            bodies: dict[int, bytes] = {}
+            entries = collect(_walk(reader, bodies, digests=digests, keep=keep))
             archive.finish("uncompressed layer")
     except Malformed as error:
         blob.finish("layer")  # bytes that are not the promised ones are no fault of the image's
@@ -247,12 +250,10 @@ class _Proof:
 
 
 def _walk(
-    reader: tar.Reader, *, digests: bool, keep: Collection[int]
-) -> tuple[list[Entry], dict[int, bytes]]:
-    """Every entry, and the bodies that are kept."""
+    reader: tar.Reader, bodies: dict[int, bytes], *, digests: bool, keep: Collection[int]
+) -> Iterator[Entry]:
+    """Every entry; the bodies that are kept are put into ``bodies``."""
     search = Search(_PATTERNS)
-    entries: list[Entry] = []
-    bodies: dict[int, bytes] = {}
     kept: dict[bytes, int] = {}
     for place, header in enumerate(reader):
         entry = _entry(header)
@@ -267,8 +268,7 @@ def _walk(
                     kept[entry.path] = place
             if digests or entry.mode & EXECUTE or may_begin(elf.MAGIC):
                 entry = _examined(entry, body or reader.body(), search, digests=digests)
-        entries.append(entry)
-    return entries, bodies
+        yield entry
 
 
 def _entry(header: tarheader.Header) -> Entry:

@@ -169,7 +169,7 @@ def survey(top: Node) -> Survey:
         if node.inode.kind == tarheader.SYMLINK:
             found.links.append((path, node))
         elif node.inode.kind == tarheader.REGULAR:
-            if node is node.inode:
+            if node is node.inode and node.mode & EXECUTE:
                 homes[id(node)] = path
             _note_file(found, path, node)
         if for_loaders(path):

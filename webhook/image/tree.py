@@ -85,6 +85,14 @@ def wanted(layers: Sequence[Layer], trees: Trees) -> Mapping[int, frozenset[int]
     return {index: frozenset(places) for index, places in needed.items()}
 
 
+def is_enough(trees: Trees) -> bool:
+    """Whether layers that were merged with ``sharing`` give all facts: nearly always.
+
+    ``/etc/passwd`` may be a link to one of the files that share a node.
+    """
+    return all(node.place >= 0 for top in trees.both for node in _sources(top))
+
+
 def files_of(config: ImageConfig, layers: Sequence[Layer], trees: Trees) -> Files:
     """What the layers, oldest first, hold together; ``trees`` is what they merge to.
 

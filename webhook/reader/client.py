@@ -37,7 +37,7 @@ from webhook.unix import connected
 
 _PIPE: Final = MIB
 """Bytes in the pipe; the most that a process without privileges may have."""
-_SECONDS: Final = 5.0
+_SECONDS: Final = 10.0
 """In which somebody is there to take a job in, however many wait before it."""
 _LOOK: Final = 0.05
 _LONGEST: Final = 3600.0
@@ -118,7 +118,7 @@ class Apart:
             socket.send_fds(one, [b"j"], list(pipes))
             connection = Connection(one.detach())
         except OSError as error:
-            why = error.strerror or type(error).__name__
+            why = error.strerror or str(error) or type(error).__name__
             raise Unreachable(f"the process that reads layers: {why}") from error
         with connection:
             try:

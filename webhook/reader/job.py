@@ -11,9 +11,19 @@ from typing import Final
 from webhook.errors import ImageError, LimitExceeded
 from webhook.gather.reading import Here
 from webhook.image.facts import Files
-from webhook.limits import KIB, Deadline
+from webhook.image.layer import Layer, read_layer
+from webhook.limits import KIB
 from webhook.reader import messages
-from webhook.reader.messages import MAX_MESSAGE, Answer, Failed, Merge, Merged, Packed, Read
+from webhook.reader.messages import (
+    MAX_MESSAGE,
+    Answer,
+    Deflated,
+    Failed,
+    Merge,
+    Merged,
+    Packed,
+    Read,
+)
 
 _PIECE: Final = 256 * KIB
 _HELLO: Final = 1
@@ -37,8 +47,9 @@ def _done(job: Read | Merge, connection: Connection, pipes: list[int]) -> Answer
     try:
         if isinstance(job, Read):
             return _read(job, pipes[0])
-        layers = [connection.recv_bytes(MAX_MESSAGE) for _ in job.refs]
-        return _merged(job, layers)
+        return _merged(
+            job, [messages.unpacked(connection.recv_bytes(MAX_MESSAGE)) for _ in job.refs]
+        )
     except ImageError as error:
         return messages.failed(error)
     except MemoryError:
@@ -53,13 +64,10 @@ def _read(job: Read, pipe: int) -> Packed:
         while piece := os.read(pipe, _PIECE):
             yield piece
 
-    here = Here(job.limits)
-    layer = here.layer(
-        job.ref, chunks(), keep=job.keep, deadline=Deadline.never(), progress=lambda _: None
-    )
+    layer = read_layer(job.ref, chunks(), job.limits, keep=job.keep, collect=Deflated.of)
     return Packed(messages.packed(layer))
 
 
-def _merged(job: Merge, layers: list[bytes]) -> Answer:
-    found = Here(job.limits).files(job.config, job.refs, [messages.unpacked(one) for one in layers])
+def _merged(job: Merge, layers: list[Layer]) -> Answer:
+    found = Here(job.limits).files(job.config, job.refs, layers)
     return Merged(found) if isinstance(found, Files) else messages.needed(found)

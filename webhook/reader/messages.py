@@ -8,9 +8,9 @@ answers it. Nothing is ever pickled.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import islice
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -20,7 +20,7 @@ from webhook.errors import ImageError, LimitExceeded
 from webhook.image.config import ImageConfig
 from webhook.image.facts import Files, LayerRef
 from webhook.image.layer import Entry, Layer
-from webhook.limits import GIB, Limits
+from webhook.limits import GIB, MIB, Limits
 
 READER: Final = "reader.sock"
 """Name of the socket in the folder that both share."""
@@ -28,7 +28,9 @@ MAX_MESSAGE: Final = GIB
 """Bytes of a packed layer; the limits on entries and paths are narrower for all but bombs."""
 _LEVEL: Final = 1
 _BATCH: Final = 4_096
-_LENGTH: Final = 4
+"""Entries that are deflated together."""
+_MAX_BATCH: Final = 64 * MIB
+"""Bytes of them: each has two paths at most."""
 _ERRORS: Final = {
     each.reason: each
     for each in vars(errors).values()
@@ -102,48 +104,88 @@ _head = msgspec.msgpack.Decoder(Layer).decode
 _batch = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
+class Deflated(Sequence[Entry]):
+    """Entries in a twentieth of the memory: some at a time they are inflated for whoever asks."""
+
+    __slots__ = ("_batches", "_count")
+
+    def __init__(self, batches: Sequence[bytes], count: int) -> None:
+        self._batches, self._count = batches, count
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Deflated:
+        """These, as they come."""
+        batches: list[bytes] = []
+        count = 0
+        coming = iter(entries)
+        while batch := list(islice(coming, _BATCH)):
+            batches.append(_deflated(batch))
+            count += len(batch)
+        return cls(batches, count)
+
+    @property
+    def batches(self) -> Sequence[bytes]:
+        """As they are sent."""
+        return self._batches
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Raises as ``unpacked`` does, since nobody looked into them before."""
+        for batch in self._batches:
+            yield from _batch(_inflated(batch, _MAX_BATCH))
+
+    def __getitem__(self, place: Any) -> Any:
+        return list(self)[place]
+
+
+class _Layer(msgspec.Struct, frozen=True, array_like=True):
+    """A ``Layer`` in pieces, each deflated.
+
+    Not as a whole: msgspec crashes where it finds no memory for a buffer that grows.
+    """
+
+    head: bytes
+    """Without its entries."""
+    count: int
+    """Of entries."""
+    batches: tuple[bytes, ...]
+    """``_BATCH`` entries each."""
+
+
+_layer = msgspec.msgpack.Decoder(_Layer).decode
+
+
 def packed(layer: Layer) -> bytes:
     """A layer in a twentieth of the bytes, and of the memory that its entries take."""
-    deflating = zlib.compressobj(_LEVEL)
-    pieces = [deflating.compress(frame) for frame in _frames(layer)]
-    return b"".join((*pieces, deflating.flush()))
-
-
-def _frames(layer: Layer) -> Iterator[bytes]:
-    """The layer without its entries, then these some at a time.
-
-    Not all at once: msgspec crashes where it finds no memory for a buffer that grows.
-    """
-    values: Iterator[object] = chain(
-        (replace(layer, entries=()),),
-        (layer.entries[at : at + _BATCH] for at in range(0, len(layer.entries), _BATCH)),
-    )
-    for value in values:
-        frame = encode(value)
-        yield len(frame).to_bytes(_LENGTH, "big") + frame
+    entries = layer.entries if isinstance(layer.entries, Deflated) else Deflated.of(layer.entries)
+    head = _deflated(replace(layer, entries=()))
+    return encode(_Layer(head, len(entries), tuple(entries.batches)))
 
 
 def unpacked(data: bytes, most: int = MAX_MESSAGE) -> Layer:
-    """The layer again, of at most so many bytes.
+    """The layer again; besides its entries of at most so many bytes.
 
     Raises:
         LimitExceeded: it would be bigger.
         msgspec.DecodeError: it is none.
     """
+    layer = _layer(data)
+    head = _head(_inflated(layer.head, most))
+    return replace(head, entries=Deflated(layer.batches, layer.count))
+
+
+def _deflated(value: object) -> bytes:
+    return zlib.compress(encode(value), _LEVEL)
+
+
+def _inflated(data: bytes, most: int) -> bytes:
     inflating = zlib.decompressobj()
-    plain = memoryview(inflating.decompress(data, most))
+    plain = inflating.decompress(data, most)
     if not inflating.eof:
         raise LimitExceeded(f"a layer of which more than {most} bytes would be kept")
-    frames = _split(plain)
-    layer = _head(next(frames))
-    return replace(layer, entries=list(chain.from_iterable(map(_batch, frames))))
-
-
-def _split(plain: memoryview) -> Iterator[memoryview]:
-    while plain:
-        end = _LENGTH + int.from_bytes(plain[:_LENGTH], "big")
-        yield plain[_LENGTH:end]
-        plain = plain[end:]
+    return plain
 
 
 def failed(error: ImageError) -> Failed:
