@@ -206,6 +206,22 @@ def test_a_registry_that_is_down(servers, tls):
         let_in(before)
 
 
+def test_a_registry_that_asks_to_be_left_alone_is(servers, tls):
+    """3: also by who wants another of its images."""
+
+    def asked(mode: str) -> list[dict[str, Any]]:
+        names = {"team/app:1": app(), "team/other:1": app()}
+        faults = {"*": status(429, Retry_After="90")}
+        with Registry(names, tls=tls, faults=faults) as registry:
+            found = [servers[mode].ask(f"{registry.host}/{name}", seconds=5) for name in names]
+            assert len(registry.requests) == 1
+            return found
+
+    for mode, (first, other) in in_both(asked).items():
+        refused(mode, first, "could not be found out (rateLimited)", "answers 429")
+        refused(mode, other, "could not be found out (rateLimited)", "asked to be left alone")
+
+
 def test_what_drips_is_read_on_and_found_by_the_next_try(servers, tls):
     """2: and what another registry has is read meanwhile."""
 

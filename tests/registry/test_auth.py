@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.registry.conftest import layer_of, soon
+from tests.registry.conftest import Account, layer_of, soon
 from tests.support import registry as faulty
 from tests.support.registry import Registry
 from webhook.errors import Blocked, RateLimited, ServerError, Unauthorized
@@ -12,6 +12,7 @@ from webhook.gather.credentials import Credentials
 from webhook.image.reference import Reference
 from webhook.registry.auth import Authenticator, Tried
 from webhook.registry.challenges import Challenge
+from webhook.registry.client import Registry as Client
 from webhook.registry.transport import HostSettings
 
 ACCOUNT = Credentials(username="user", password="pass:word")
@@ -289,3 +290,21 @@ def test_secrets_do_not_show():
     )
     assert "s3cret" not in repr(secret)
     assert "s3cret" not in str(secret)
+
+
+def test_nobodys_429_keeps_no_account_away(image, transport):
+    """Registries count who has no account by address: who has one is not of these."""
+
+    def limit(handler, answer):
+        nobodys = handler.headers.get("Authorization") == "Bearer token-0"
+        handler.send(faulty.Answer(429, headers={"Retry-After": "90"}) if nobodys else answer)
+
+    here = transport()
+    with Registry({"team/app:1": image}, token=True) as registry:
+        registry.faults = {"*/manifests/*": faulty.Fault(limit)}
+        for _ in range(2):
+            with pytest.raises(RateLimited):
+                Client(here).resolve(named(registry), soon())
+        assert (
+            Client(here, Account(ACCOUNT)).resolve(named(registry), soon()).digest == image.digest
+        )

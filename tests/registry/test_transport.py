@@ -18,6 +18,7 @@ from webhook.errors import (
     DnsError,
     ImageError,
     LimitExceeded,
+    RateLimited,
     ServerError,
     TlsError,
     Unreachable,
@@ -27,6 +28,7 @@ from webhook.limits import Deadline
 from webhook.registry.addresses import AddressRules
 from webhook.registry.failures import NotTlsError
 from webhook.registry.messages import Request
+from webhook.registry.patience import Patience
 from webhook.registry.transport import HostSettings, Transport
 
 BASE = "/v2/"
@@ -235,6 +237,47 @@ def test_retry_after_that_does_not_fit_is_the_answer_at_once(transport):
         assert get(transport(sleep=pauses.append), ask(registry), soon(5))[0] == 429
         assert len(registry.requests) == 1
     assert pauses == []
+
+
+def test_whoever_asks_as_the_same_account_leaves_it_alone_too(transport):
+    """Waits where that fits, else is told; others, and other registries, are asked."""
+    pauses = []
+    here = transport(sleep=pauses.append)
+    with Registry(faults={BASE: faulty.status(429, Retry_After="40")}) as registry:
+        assert get(here, ask(registry), soon(5))[0] == 429
+        with pytest.raises(RateLimited, match="asked to be left alone for 40 s more"):
+            get(here, ask(registry), soon(5))
+        assert len(registry.requests) == 1
+        assert get(here, ask(registry, whose="Secret team/regcred"), soon(5))[0] == 429
+        registry.faults = {}
+        assert get(here, ask(registry), soon(50))[0] == 200
+        assert pauses == [pytest.approx(40, abs=5)]
+        with Registry() as other:
+            assert get(here, ask(other), soon(5))[0] == 200
+
+
+def test_whoever_wants_to_be_left_alone_for_ever_is_asked_again_in_two_minutes():
+    now = [0.0]
+    patience = Patience(lambda: now[0])
+    patience.asked(("registry.test", ""), 999_999)
+    assert patience.left(("registry.test", "")) == 120
+    now[0] = 120.0
+    assert patience.left(("registry.test", "")) == 0
+    for number in range(2_000):
+        patience.asked((f"{number}.test", ""), None)
+    assert (patience.left(("0.test", "")), patience.left(("1999.test", ""))) == (0, 5)
+
+
+def test_the_429_of_another_host_is_its_own(transport):
+    """Where a redirect led: a store of blobs, say."""
+    here = transport()
+    with (
+        Registry(faults={"*": faulty.status(429, Retry_After="40")}) as other,
+        Registry(faults={BASE: faulty.redirect(other.url + "/v2/")}) as registry,
+    ):
+        for _ in range(2):
+            assert get(here, ask(registry), soon(5))[0] == 429
+        assert len(registry.requests) == 2
 
 
 # --- redirects

@@ -36,6 +36,7 @@ _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
 _REFUSALS = frozenset({_UNAUTHORIZED, _FORBIDDEN, 404})
 """Of credentials; many registries deny that there is what somebody may not see."""
 _MOST_SCHEMES = 10_000
+_NOBODY = "nobody's token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +282,16 @@ class Registry:
         if proof:
             headers["Authorization"] = proof.header
 
+        # Everybody begins without a proof: who is refused as nobody keeps no account from that.
+        whose = "" if proof is None else proof.source or _NOBODY
+
         def send(scheme: str) -> Response:
             url = f"{scheme}://{site.host}{site.path}/{ask.reference.repository}/{ask.path}"
             if site.mirror:
                 url += f"?ns={ask.reference.registry}"
-            request = Request(url=url, what=str(ask.reference), method=ask.method, headers=headers)
+            request = Request(
+                url=url, what=str(ask.reference), method=ask.method, headers=headers, whose=whose
+            )  # fmt: skip
             return self._transport.send(request, ask.deadline)
 
         scheme = site.scheme or self._schemes.get(site.host)

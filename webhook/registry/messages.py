@@ -29,6 +29,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     """All but ``Accept`` are dropped when a redirect leads to another host or scheme."""
     body: bytes | None = field(default=None, repr=False)
+    whose: str = ""
+    """Whose credentials it has: ``Secret team/regcred``; empty: it has none."""
     redirects: int = REDIRECTS
 
 

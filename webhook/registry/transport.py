@@ -23,7 +23,7 @@ from urllib.parse import urljoin
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from webhook.errors import Blocked, ImageError, ServerError, UsageError
+from webhook.errors import Blocked, ImageError, RateLimited, ServerError, UsageError
 from webhook.limits import Deadline
 from webhook.registry import failures
 from webhook.registry.addresses import (
@@ -44,6 +44,7 @@ from webhook.registry.connection import (
     proxy_headers,
 )
 from webhook.registry.messages import Request, Response
+from webhook.registry.patience import Asker, Patience
 from webhook.registry.proxies import Proxies
 
 _PORT = re.compile(r"(?<=[^:]):[0-9]+$")
@@ -51,6 +52,7 @@ _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _FOR_ANYBODY = frozenset({"accept"})
 """Headers that go with a redirect to another host."""
 _HOST_CHARACTERS = 255
+_TOO_MANY = 429
 _PAUSES = (0.2, 0.4)  # seconds between attempts, and up to half as much again
 
 
@@ -101,6 +103,7 @@ class Transport:
         self._default = default
         self._addresses, self._proxies = addresses, proxies
         self._loopback_http, self._sleep = loopback_http, sleep
+        self._patience = Patience(clock)
         self._pool = Pool(Dialler(addresses, resolve, Breaker(clock)))
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._lock = threading.Lock()
@@ -124,8 +127,11 @@ class Transport:
         """Send, and again while what went wrong is temporary and there is time.
 
         Raises:
+            RateLimited: it asked to be left alone for longer than there is time.
             ImageError: no answer was had. An answer of any status is returned.
         """
+        asker = self._endpoint(request.url, request.what).name, request.whose
+        self._let_rest(asker, request.what, deadline)
         for pause in self._pauses(request):
             try:
                 response = self._follow(request, deadline)
@@ -134,12 +140,23 @@ class Transport:
                     raise
                 wait = pause
             else:
+                if response.status == _TOO_MANY and not response.elsewhere:
+                    self._patience.asked(asker, failures.retry_after(response.headers))
                 wait = max(pause, failures.wait_asked_for(response.status, response.headers))
                 if deadline.left() <= wait:
                     return response
                 response.close()
             self._sleep(wait)
         raise AssertionError("the last pause is longer than any deadline")
+
+    def _let_rest(self, asker: Asker, what: str, deadline: Deadline) -> None:
+        left = self._patience.left(asker)
+        if left and deadline.left() <= left:
+            raise RateLimited(
+                f"{what}: {asker[0]} asked to be left alone for {left:.0f} s more", retry_after=left
+            )
+        if left:
+            self._sleep(left)
 
     def _pauses(self, request: Request) -> Iterator[float]:
         """How long to wait after each attempt; infinity: it was the last."""
