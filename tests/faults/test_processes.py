@@ -13,15 +13,16 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
-from tests.cluster.support.processes import eventually
+from tests.cluster.support.processes import Service, eventually, kept
 from tests.faults.answers import in_both, judge_new_ones, let_in, refused
 from tests.faults.images import app, layer_of
 from tests.server.test_serve import _half_body, _half_header, _half_hello, _silent
@@ -211,33 +212,69 @@ def test_a_bug_is_answered_with_where_to_look_and_the_next_review_is_right(tls, 
             let_in(served.ask(f"{registry.host}/team/app:1"))
 
 
+def test_a_store_that_lies_or_hangs_is_a_miss(tls, ca_file, tmp_path):
+    """21: what somebody else wrote there is read anew; of one that hangs nobody waits for long."""
+    with (
+        kept_in_a_server(tmp_path) as (service, port, options),
+        Registry(tls=tls) as registry,
+        both(tmp_path, "--ca-file", ca_file, *options) as servers,
+    ):
+        images = {"good": app(), "bad": app(shell=True)}
+        names = {}
+        for kind, image in images.items():
+            registry.add(f"team/{kind}:1", image)
+            names[kind] = f"{registry.host}/team/{kind}@{image.digest}"
+
+        def judge(mode: str) -> None:
+            let_in(servers[mode].ask(names["good"]))
+            found = servers[mode].ask(names["bad"])
+            refused(mode, found, "/bin/sh", kind="violations")
+
+        in_both(judge)
+        with Redis(port=port) as redis:
+            facts = [key for key in redis.scan_iter() if redis.type(key) == b"string"]
+            assert len(facts) >= 6
+            for key in facts:
+                redis.setrange(key, 40, b"another")
+        for served in servers.values():
+            os.kill(served.worker, signal.SIGKILL)
+        in_both(judge)
+        for served in servers.values():
+            assert 'outcome="broken"' in served.get("/metrics")
+
+        service.process.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        in_both(lambda mode: judge_new_ones(registry, mode, servers[mode]))
+        assert time.monotonic() - begun < 15
+        service.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def kept_in_a_server(folder: Path) -> Iterator[tuple[Service, int, tuple[str, ...]]]:
+    """A Valkey or Redis, its port, and how slimgate is told of it."""
+    (folder / "key").write_text("k" * 32)
+    service, port = valkey(folder)
+    where = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
+    with kept(service):
+        yield service, port, (*where, "--store-key-file", str(folder / "key"))
+
+
 def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
     """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
     old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
-    (tmp_path / "key").write_text("k" * 32)
-    service, port = valkey(tmp_path)
-    service.start()
-    store = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
-    options = ("--ca-file", ca_file, *store, "--store-key-file", str(tmp_path / "key"))
     image = app(shell=True)
-    try:
-        with (
-            Registry({"team/app:1": image}, tls=tls) as registry,
-            both(tmp_path / "old-replicas", *options, root=old) as before,
-            both(tmp_path / "new-replicas", *options) as after,
-        ):
-            for mode in before:
-                let_in(before[mode].ask(f"{registry.host}/team/app:1"))
-                refused(
-                    mode,
-                    after[mode].ask(f"{registry.host}/team/app:1"),
-                    "/bin/sh",
-                    kind="violations",
-                )
-                let_in(before[mode].ask(f"{registry.host}/team/app:1"))
-            assert registry.count(layer_of(image)) == 2  # once by each release
-    finally:
-        service.stop()
+    with (
+        kept_in_a_server(tmp_path) as (_, _, options),
+        Registry({"team/app:1": image}, tls=tls) as registry,
+        both(tmp_path / "old-replicas", "--ca-file", ca_file, *options, root=old) as before,
+        both(tmp_path / "new-replicas", "--ca-file", ca_file, *options) as after,
+    ):
+        name = f"{registry.host}/team/app:1"
+        for mode in before:
+            let_in(before[mode].ask(name))
+            refused(mode, after[mode].ask(name), "/bin/sh", kind="violations")
+            let_in(before[mode].ask(name))
+        assert registry.count(layer_of(image)) == 2  # once by each release
 
 
 def test_a_client_that_leaves_costs_nothing_and_what_was_read_is_kept(servers, tls):
