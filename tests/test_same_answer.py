@@ -112,6 +112,7 @@ def test_three_entrances_one_answer(name, registry, common, gate):
     review = json.dumps(admission_review(manifest)).encode()
 
     response = by_webhook(review, gate)
+    assert by_webhook(review, gate) == response  # all is known now, and nothing waited for
     assert by_review(review, common) == response
     decisions, status = by_check(json.dumps(manifest).encode(), common)
     annotations = response["auditAnnotations"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime
+from pathlib import Path
 
 from tests.server.judges import body, by_name, pod
 from webhook.limits import Deadline
@@ -26,6 +28,21 @@ def test_a_log_that_cannot_be_written_refuses_nobody():
     recorder = LogAndCount(json_log(Full()), Metrics("test"))
     answered = answer(body(pod("app:1")), by_name, deadline=Deadline.never(), recorder=recorder)
     assert b'"allowed":true' in answered
+
+
+def test_a_line_of_whatever_is_told():
+    lines = io.StringIO()
+    log = json_log(lines)
+    log.info("one", where=Path("/x"), path="/etc/\udcff", count=2)
+    log.error("two", exc_info=ZeroDivisionError("why"))
+    log.debug("never")
+    one, two = (json.loads(line) for line in lines.getvalue().splitlines())
+    assert (one["event"], one["level"], one["count"]) == ("one", "info", 2)
+    assert one["path"] == "/etc/\udcff"
+    assert "/x" in one["where"]
+    assert datetime.fromisoformat(one["timestamp"]).tzinfo is not None
+    assert (two["event"], two["level"]) == ("two", "error")
+    assert two["exception"].endswith("ZeroDivisionError: why")
 
 
 def test_a_trouble_of_the_store_is_counted_each_time_and_told_once_a_minute():
