@@ -22,6 +22,7 @@ from tests.support.registry import Registry, redirect
 from tests.support.served import MODES, POLICY, Served, both
 
 LOGIN = ("user", "password")
+WELL = "127.0.0.1 localhost registry.test proxied.test\n"
 IN_A_NAMESPACE = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')
 """A command's own /etc/hosts: the file that follows."""
 
@@ -34,8 +35,8 @@ class World:
     private: dict[str, Registry]
     """A registry of each mode, for which there is a password."""
     hosts: Path
-    before: tuple[str, ...]
-    """What has a server resolve names by that file."""
+    proxy: str
+    """By which they go to names that they were not told of; nobody listens there."""
     obstacle: str
     """Why that cannot be; empty where it is."""
 
@@ -44,7 +45,7 @@ class World:
 def world(tls, ca_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("names")
     hosts = folder / "hosts"
-    hosts.write_text("127.0.0.1 localhost registry.test\n")
+    hosts.write_text(WELL)
     tried = subprocess.run(
         [*IN_A_NAMESPACE, hosts, "true"], capture_output=True, text=True, check=False
     )
@@ -60,8 +61,10 @@ def world(tls, ca_file, tmp_path_factory):
     with ExitStack() as stack:
         for registry in private.values():
             stack.enter_context(registry)
-        servers = stack.enter_context(both(folder, *map(str, options), before=before))
-        yield World(servers, private, hosts, before, tried.stderr)
+        proxy = f"127.0.0.1:{stack.enter_context(closed_port())}"
+        env = {"HTTPS_PROXY": f"http://{proxy}", "NO_PROXY": "127.0.0.1,registry.test"}
+        servers = stack.enter_context(both(folder, *map(str, options), env=env, before=before))
+        yield World(servers, private, hosts, proxy, tried.stderr)
 
 
 def test_a_tag_that_moves(servers, world, tls):
@@ -136,17 +139,15 @@ def test_a_name_that_leads_elsewhere_by_now(world, tls):
         for mode in MODES:
             refused(mode, ask(mode, 1), "could not be found out (blocked)", "link-local")
             let_in(ask(mode, 0))
-        world.hosts.write_text("127.0.0.1 localhost registry.test\n")
+        world.hosts.write_text(WELL)
         for mode in MODES:
             let_in(ask(mode, 2))
 
 
-def test_a_proxy_that_is_not_there(world, tls, ca_file, tmp_path):
+def test_a_proxy_that_is_not_there(world, tls):
     """41: nothing is dialled past it, where the registry's name leads."""
-    with closed_port() as port, Registry({"team/app:1": app()}, tls=tls) as registry:
-        proxied = {"HTTPS_PROXY": f"http://127.0.0.1:{port}", "NO_PROXY": ""}
-        with both(tmp_path, "--ca-file", ca_file, env=proxied, before=world.before) as servers:
-            for mode, served in servers.items():
-                answer = served.ask(f"registry.test:{registry.host.rpartition(':')[2]}/team/app:1")
-                refused(mode, answer, "(unreachable)", f":{port} refuses")
-            assert registry.requests == []
+    with Registry({"team/app:1": app()}, tls=tls) as registry:
+        name = f"proxied.test:{registry.host.rpartition(':')[2]}/team/app@{app().digest}"
+        for mode, served in world.servers.items():
+            refused(mode, served.ask(name), "(unreachable)", f"{world.proxy} refuses")
+        assert registry.requests == []

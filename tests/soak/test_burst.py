@@ -18,7 +18,7 @@ from tests.support.registry import Registry
 from tests.support.served import JSON, MODES, review, serving
 
 PODS, CLIENTS = 500, 50
-DIFFERENT = int(os.environ.get("SLIMGATE_BURST", "100"))
+DIFFERENT = int(os.environ.get("SLIMGATE_BURST", "60"))
 """Images, where each pod has its own; 500 take half a minute or more."""
 
 
