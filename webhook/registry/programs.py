@@ -41,11 +41,13 @@ def run(
             process.stdin.write(text)
             process.stdin.close()
         output = process.stdout.read(OUTPUT_BYTES + 1)
-        if len(output) > OUTPUT_BYTES:
+        too_much = len(output) > OUTPUT_BYTES
+        if too_much:
             _kill(process)
         process.wait()
         timer.cancel()
-    return process.returncode, output
+    # What one says too much may fit into the pipe: then it has ended well before it is killed.
+    return -signal.SIGKILL if too_much else process.returncode, output
 
 
 def ending(status: int | None, where: str) -> str:
