@@ -5,6 +5,8 @@ PYTHON ?= python3
 TRUTH  ?= 20000
 FUZZ   ?= 600
 SOAK   ?= 1800
+# Processes that run tests side by side; those on nodes have the machine for themselves.
+TESTERS ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-from-lock
@@ -27,7 +29,10 @@ test: $(STAMP) ## run every test; with Go through a real API server, as root on 
 	else \
 		echo "no Go and no KUBEBUILDER_ASSETS: the tests that need a Kubernetes API server are skipped"; \
 	fi
-	@$(BIN)/python -m pytest
+	@passed=true; \
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m "not nodes" || passed=false; \
+	$(BIN)/python -m pytest -m nodes || passed=false; \
+	$$passed
 
 test-cluster: $(STAMP) ## only the tests where pods run on real nodes (needs root, containerd and Go)
 	@$(BIN)/python tests/cluster/build.py
