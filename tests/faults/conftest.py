@@ -1,4 +1,4 @@
-"""A registry that is well, an authority, and servers of both modes that trust it."""
+"""An authority of registries, and servers of both modes that trust it."""
 
 from __future__ import annotations
 

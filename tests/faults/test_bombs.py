@@ -2,7 +2,7 @@
 
 Each is refused within the time of a review and a bound on memory, in both modes, and the next image
 is read. The limits on bytes and entries are lower than the default ones, so that it is quick;
-``SLIMGATE_BOMBS=1`` tries the default ones, with 2,000,001 entries and 4 GB of PAX headers.
+``SLIMGATE_BOMBS=1`` tries the default ones, with over 2,000,000 entries and 4 GB of PAX headers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from webhook.limits import GIB, MIB
 BIG = bool(os.environ.get("SLIMGATE_BOMBS"))
 ENTRIES, BYTES, HEADERS = (2_000_000, 20 * GIB, 4_096) if BIG else (100_000, GIB // 2, 256)
 """Limits on entries and unpacked bytes, and MiB of PAX headers that are all within them."""
-MOST = re.compile(r"VmHWM:\s+(\d+)")
 SECONDS = 120.0 if BIG else 20.0
 
 
@@ -100,6 +99,10 @@ def test_it_is_refused_within_bounds_and_the_next_image_is_read(servers, tls, bo
             assert memory < bomb.memory
 
 
+MOST = re.compile(r"VmHWM:\s+(\d+)")
+"""proc_pid_status(5), in KiB."""
+
+
 def limits_crossed(served: Served) -> float:
     """How many images were refused for a limit so far."""
     found = re.search(
@@ -118,10 +121,8 @@ def watched(served: Served) -> Iterator[list[int]]:
             for reader in children(served.worker):
                 for job in children(reader):
                     with suppress(OSError):
-                        status = Path(f"/proc/{job}/status").read_text()
-                        peaks.extend(
-                            int(kib) << 10 for kib in re.findall(r"VmHWM:\s+(\d+)", status)
-                        )
+                        text = Path(f"/proc/{job}/status").read_text()
+                        peaks.extend(int(kib) << 10 for kib in MOST.findall(text))
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -1,4 +1,4 @@
-"""What happens to slimgate's own processes, and who asks them: 22, 23, 29, 32, 34, 43 and 44.
+"""What happens to slimgate's own processes, stores and clients: 21 to 23, 29, 32 to 34, 43, 44.
 
 Numbers are docs/webhook-conformance.md's; of memory and disks, see test_resources.py.
 """
@@ -243,10 +243,12 @@ def test_a_store_that_lies_or_hangs_is_a_miss(tls, ca_file, tmp_path):
             assert 'outcome="broken"' in served.get("/metrics")
 
         service.process.send_signal(signal.SIGSTOP)
-        begun = time.monotonic()
-        in_both(lambda mode: judge_new_ones(registry, mode, servers[mode]))
-        assert time.monotonic() - begun < 15
-        service.process.send_signal(signal.SIGCONT)
+        try:
+            begun = time.monotonic()
+            in_both(lambda mode: judge_new_ones(registry, mode, servers[mode]))
+            assert time.monotonic() - begun < 15
+        finally:
+            service.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager

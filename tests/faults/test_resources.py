@@ -36,9 +36,9 @@ def is_let_in(served: Served, name: str) -> bool:
 
 def test_temporary_files_find_no_room(tls, ca_file, tmp_path):
     """27: what runs goes on; what begins anew without a place for its socket reads nothing."""
-    disk = Path(tempfile.mkdtemp())  # a socket's path has to be short
     with (
-        mounted(disk, "size=1m", "nr_inodes=64"),
+        tempfile.TemporaryDirectory() as folder,  # a socket's path has to be short
+        mounted(disk := Path(folder) / "tmp", "size=1m", "nr_inodes=64"),
         both(tmp_path, "--ca-file", ca_file, env={"TMPDIR": str(disk)}) as servers,
         Registry(tls=tls) as registry,
     ):
