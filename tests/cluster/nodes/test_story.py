@@ -417,6 +417,30 @@ def test_without_any_replica_the_system_still_starts_pods(gate, images):
     assert denied(gate, images["shell-by-name"])
 
 
+def test_after_a_power_cut_everything_starts_by_itself(gate, images):
+    """Nodes, control plane and all containers end at once, and the nodes come last.
+
+    kube-system has its pods before slimgate is back; prod waits for it, as it should.
+    """
+    real = gate.cluster
+    real.cut_power()
+    real.server.start()
+    unanswered = 'failed calling webhook "pods.slimgate.dev"'
+    gate.until(lambda: unanswered in ask(gate, images["distroless"]).err)
+    for namespace in ("kube-system", NAMESPACE):
+        assert ask(gate, images["shell-by-name"], namespace=namespace).status == 0
+    for service in real.services.values():
+        service.start()
+    system = ("pod/first", "--namespace", "kube-system")
+    real.must("run", "first", f"--image={images['distroless']}", *system[1:])
+    real.must("wait", "--for=condition=Ready", *system, "--timeout=120s", seconds=130)
+    real.must("delete", *system)
+    gate.until(lambda: ask(gate, images["distroless"]).status == 0, seconds=180)
+    assert denied(gate, images["shell-by-name"])
+    gate.settled()
+    assert gate.enforcing()
+
+
 def test_the_emergency_exit(gate, images):
     """One command lets everything in, slimgate does not undo it, and an upgrade brings it back."""
     real = gate.cluster

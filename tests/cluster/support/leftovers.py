@@ -74,6 +74,12 @@ def clear(folder: Path | None = None) -> None:
         shutil.rmtree(place / "nodes", ignore_errors=True)  # images, unpacked
 
 
+def end_containers(folder: Path) -> None:
+    """End what runs in containers of that folder's nodes, and the shims that would tell of it."""
+    _end(lambda: [pid for pid in shims() if marked().get(pid) == str(folder)])
+    _end(lambda: _contained(BRIDGE))
+
+
 def end(mark: str, group: str, folder: Path | None = None) -> set[Path]:
     """End what is marked so and what runs in cgroups that are called so, and remove their mounts.
 
