@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """A started ``tests.server.example``: where it listens, and what it logged."""
 
-    def __init__(self, popen, log):
-        self.popen, self._log = popen, log
+    def __init__(self, popen, log, *, reads=True):
+        self.popen, self._log, self._reading = popen, log, None
         found = {}
         while not {"listening", "self-signed"} & set(found) or "listening" not in found:
             line = popen.stderr.readline()
@@ -31,7 +31,11 @@ class Process:
         self.metrics = found["listening"]["metrics"]
         self.ca = found.get("self-signed", {}).get("ca")
         self.fingerprint = found.get("self-signed", {}).get("sha256")
-        # A pipe that nobody reads is full after some 200 reviews, and the server waits.
+        if reads:
+            self.read()
+
+    def read(self):
+        """Read its log: a pipe that nobody reads is full after some 200 reviews, and it waits."""
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
 
@@ -46,13 +50,18 @@ class Process:
     def ended(self, seconds=10):
         """Wait for its end; returns the exit status and the log."""
         self.popen.wait(seconds)
+        if self._reading is None:
+            self.read()
         self._reading.join(seconds)
         return self.popen.returncode, self._log
 
 
 @contextmanager
-def started(**serving):
-    """Start a server with fields of ``Serving``, and end it whatever happens."""
+def started(*, reads=True, **serving):
+    """Start a server with fields of ``Serving``, and end it whatever happens.
+
+    ``reads``: whether its log is read from the start.
+    """
     popen = subprocess.Popen(
         [sys.executable, "-m", "tests.server.example", json.dumps(serving, default=str)],
         cwd=ROOT,
@@ -61,7 +70,7 @@ def started(**serving):
     )
     process = None
     try:
-        process = Process(popen, [])
+        process = Process(popen, [], reads=reads)
         yield process
     finally:
         if popen.poll() is None:

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 
 import pytest
 
+from tests.cluster.support.processes import eventually
 from tests.server.conftest import started
 from tests.server.judges import body, pod
 from tests.server.test_ending import _status
@@ -54,6 +55,19 @@ def test_reviews_that_never_end_fail_liveness_and_those_that_come_are_sent_away(
         time.sleep(1.5)
         assert _status(f"{server.metrics}/healthz") == 503
         assert server.stop()[0] == 0
+
+
+def test_a_log_that_nobody_reads_fails_liveness():
+    with started(reads=False, stuck=1.0, drain=1) as server:
+        with closing(connect(server, timeout=3)) as connection, suppress(TimeoutError):
+            for _ in range(2000):
+                connection.request("POST", "/validate?timeout=1s", body(pod()), JSON)
+                connection.getresponse().read()
+            raise AssertionError("the log was never full")
+        assert eventually(lambda: _status(f"{server.metrics}/healthz") == 503, seconds=5)
+        server.read()
+        assert eventually(lambda: _status(f"{server.metrics}/healthz") == 200, seconds=5)
+        assert ask(server, "app:1")[0] == 200
 
 
 def test_one_that_never_ends_beside_one_that_does_fails_nothing():

@@ -97,7 +97,7 @@ def create_app(
         budget, patient = _budget(environ.get("QUERY_STRING", "")), AT_ONCE not in environ
         deadline = Deadline(clock() + budget, clock, patient)
         if not patient:  # what waits for nothing needs no place, and is small and whole
-            with metrics.in_flight():
+            with places.spared(deadline), metrics.in_flight():
                 return answer(environ["wsgi.input"].read(), deadline)
         with _room(get_content_length(environ), large):
             # A byte more: a chunked body is cut there without a word, and must be seen as too long.
