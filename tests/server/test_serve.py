@@ -15,6 +15,7 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -392,8 +393,8 @@ def test_a_client_that_leaves_costs_only_its_own_answer():
     assert [line for line in log if line.get("level") == "error"] == []
 
 
-def _write(authority, name, folder):
-    leaf = authority.issue_cert(name)
+def _write(authority, name, folder, **more):
+    leaf = authority.issue_cert(name, **more)
     for file, text in (("key", leaf.private_key_pem), ("crt", leaf.cert_chain_pems[0])):
         new = folder / f"{file}.new"
         text.write_to_path(new)
@@ -417,6 +418,19 @@ def test_a_new_certificate_is_served_without_a_restart(tmp_path):
         status, log = server.stop()
     assert status == 0
     assert any("keeping the certificate" in line["event"] for line in log)
+
+
+def test_an_expired_certificate_fails_calls_until_there_is_a_new_one(tmp_path):
+    """Nobody is answered by what is no longer valid; the next pair is served without a restart."""
+    authority, yesterday = trustme.CA(), datetime.now(UTC) - timedelta(days=1)
+    authority.cert_pem.write_to_path(tmp_path / "ca")
+    before = {"not_before": yesterday - timedelta(days=1), "not_after": yesterday}
+    _write(authority, "127.0.0.1", tmp_path, **before)
+    with started(cert=tmp_path / "tls.crt", key=tmp_path / "tls.key") as server:
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            once(server, ca=tmp_path / "ca")
+        _write(authority, "127.0.0.1", tmp_path)
+        assert once(server, ca=tmp_path / "ca")[1]["allowed"]
 
 
 def test_sigterm_lets_reviews_end_and_leaves_nothing_behind():
