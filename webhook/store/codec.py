@@ -32,7 +32,6 @@ _WHAT_FACTS_ARE_MADE_BY: Final = (
     _ROOT / "gather" / "opening.py",
     _ROOT / "gather" / "reading.py",
     _ROOT / "reader" / "messages.py",  # how its processes pack a layer
-    _ROOT / "reader" / "messages.py",
     _ROOT / "store" / "codec.py",
 )
 
