@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -65,11 +66,15 @@ class Deadline:
     @classmethod
     def never(cls) -> Deadline:
         """A deadline that does not end."""
-        return cls(float("inf"), lambda: 0.0)
+        return cls(inf, lambda: 0.0)
 
     def left(self) -> float:
         """Seconds left, 0.0 when over."""
         return max(0.0, self.at - self.clock())
+
+    def patience(self) -> float | None:
+        """Seconds left as whatever waits takes them: None where it does not end."""
+        return None if self.at == inf else self.left()
 
     def over(self) -> bool:
         """Whether no time is left."""

@@ -237,7 +237,7 @@ class Gatherer:
         deadline.before_waiting()
         turn = next(request.turn for request in requests)
         with nullcontext() if self._waiters is None else self._waiters.taken(turn):
-            wait(flying, timeout=_seconds(deadline))
+            wait(flying, timeout=deadline.patience())
 
     def _open(self, request: ImageRequest) -> Gathered:
         """Fetch the manifest, or every manifest of the index that counts, and their configs."""
@@ -433,7 +433,3 @@ def _layer_key(ref: LayerRef) -> LayerKey:
 
 def _descriptor(ref: LayerRef) -> Descriptor:
     return Descriptor(media_type=ref.media_type, digest=ref.digest, size=ref.compressed)
-
-
-def _seconds(deadline: Deadline) -> float | None:
-    return None if deadline.at == inf else deadline.left()

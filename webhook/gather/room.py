@@ -7,13 +7,10 @@ bounded by the number of threads.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import inf
-from threading import Condition
+from contextlib import AbstractContextManager, nullcontext
 
 from webhook.errors import DeadlineExceeded
+from webhook.gather.shares import Shares
 from webhook.limits import KIB, MIB, Deadline
 
 SMALL = 64 * KIB
@@ -23,44 +20,28 @@ ROOM = 32 * MIB
 
 
 class Room:
-    """Room for so many bytes; safe for threads.
+    """Room for so many bytes, shared among turns as ``Shares`` has it.
 
-    A turn (a pod's namespace) may hold as many as it leaves free to others, as with ``Waiters``:
-    whoever has a registry drip large documents keeps no other namespace's from being read.
+    So whoever has a registry drip large documents keeps no other namespace's from being read.
     """
 
     def __init__(self, size: int = ROOM) -> None:
-        self._size = self._free = size
-        self._held: Counter[str] = Counter()
-        self._changed = Condition()
+        self._most = size // 2
+        """Of one document: a turn may hold as much as it leaves free."""
+        self._bytes = Shares(size)
 
-    @contextmanager
-    def taken(self, size: int, turn: str, deadline: Deadline) -> Iterator[None]:
+    def taken(self, size: int, turn: str, deadline: Deadline) -> AbstractContextManager[None]:
         """Hold room for a document of ``size`` bytes for as long as the context lasts.
 
         Raises:
             DeadlineExceeded: there was none in time.
         """
         if size <= SMALL:
-            yield
-            return
+            return nullcontext()
         # One that would not fit at all is refused by whoever reads it.
-        needed = min(size, self._size // 2)
-        seconds = None if deadline.at == inf else deadline.left()
-        with self._changed:
-            if not self._changed.wait_for(
-                lambda: self._held[turn] + needed <= self._free, timeout=seconds
-            ):
-                raise DeadlineExceeded("too many large manifests and configs are being read")
-            self._hold(turn, needed)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._hold(turn, -needed)
-                self._changed.notify_all()
-
-    def _hold(self, turn: str, bytes_: int) -> None:
-        self._held[turn] += bytes_
-        self._held = +self._held
-        self._free -= bytes_
+        return self._bytes.taken(
+            turn,
+            min(size, self._most),
+            seconds=deadline.patience(),
+            otherwise=DeadlineExceeded("too many large manifests and configs are being read"),
+        )

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import AbstractContextManager
 
 from webhook.errors import Busy
+from webhook.gather.shares import Shares
 
 
 class Waiters:
-    """Places for ``count`` reviews that wait; safe for threads.
-
-    A turn (a pod's namespace) may hold as many as it leaves free to others: of four, one
-    namespace gets two, the next one and the third one each. (Choudhury and Hahne's dynamic
-    thresholds, which switches share their buffers by.)
-    """
+    """Places for ``count`` reviews that wait, shared among turns as ``Shares`` has it."""
 
     def __init__(self, count: int) -> None:
-        self._free = count
-        self._held: Counter[str] = Counter()
-        self._lock = Lock()
+        self._places = Shares(count)
 
-    @contextmanager
-    def taken(self, turn: str) -> Iterator[None]:
+    def taken(self, turn: str) -> AbstractContextManager[None]:
         """Hold a place for as long as the context lasts.
 
         Raises:
             Busy: there is none for this turn.
         """
-        with self._lock:
-            if self._held[turn] >= self._free:
-                raise Busy("too many reviews wait for images to be read")
-            self._held[turn] += 1
-            self._free -= 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held -= Counter((turn,))
-                self._free += 1
+        none = Busy("too many reviews wait for images to be read")
+        return self._places.taken(turn, 1, seconds=0, otherwise=none)

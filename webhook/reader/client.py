@@ -129,7 +129,7 @@ class Apart:
                 raise Unreachable("the process that read its layers is gone") from error
 
     def _answer(self, connection: Connection, deadline: Deadline) -> Answer:
-        if not connection.poll(None if deadline.at == inf else deadline.left()):
+        if not connection.poll(deadline.patience()):
             raise DeadlineExceeded("its layers were not read in time")
         try:
             answer: Answer = messages.answer(connection.recv_bytes(MAX_MESSAGE))
