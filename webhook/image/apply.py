@@ -19,14 +19,13 @@ from webhook.errors import LimitExceeded
 from webhook.image import tar, tarheader
 from webhook.image.facts import Problem
 from webhook.image.filesystem import WHITEOUT, Blocked, Node, Trail, root
-from webhook.image.layer import EXECUTE, Entry, Layer, text
+from webhook.image.layer import EXECUTE, SETGID, SETUID, Entry, Layer, text
 from webhook.image.rootpath import Unknowable, root_path
 from webhook.limits import Limits
 
 _OPAQUE: Final = b".wh..wh..opq"
 _PREFIX: Final = b".wh."
-_SETGID: Final = 0o2000
-_PRIVILEGED: Final = EXECUTE | 0o4000 | _SETGID
+_PRIVILEGED: Final = EXECUTE | SETUID | SETGID
 _MAX_PROBLEMS: Final = 20
 
 
@@ -136,7 +135,7 @@ def _inherit(old: Node | None, new: Node, around: Node | None) -> None:
         return
     if old is not None and old.children is not None:
         new.mode, new.uid, new.gid = old.mode, old.uid, old.gid
-    elif around and around.mode & _SETGID and (old is None or old.inode.kind != tarheader.SYMLINK):
+    elif around and around.mode & SETGID and (old is None or old.inode.kind != tarheader.SYMLINK):
         new.gid = around.gid  # as mkdir(2) has it
 
 
@@ -150,12 +149,20 @@ def _is_plain(entry: Entry) -> bool:
     )
 
 
-def _alone(shared: Node) -> Node:
-    """A file that shared its node with others, by a node of its own."""
-    node = Node(shared.kind, shared.layer)
-    node.entry = shared.entry
-    node.mode, node.uid, node.gid = shared.mode, shared.uid, shared.gid
+def _unplaced(entry: Entry, layer: int) -> Node:
+    """A file like this one, of which neither place nor size are known."""
+    node = Node(tarheader.REGULAR, layer)
+    node.entry = entry._replace(size=0)
+    _describe(node, entry)
     return node
+
+
+def _describe(inode: Node, entry: Entry) -> None:
+    """Owner, mode and capabilities are the inode's: a hard link's entry sets them anew."""
+    inode.uid, inode.gid = entry.uid, entry.gid
+    inode.capabilities |= entry.capabilities
+    if inode.kind != tarheader.SYMLINK:
+        inode.mode = entry.mode
 
 
 def _drop_whiteouts(top: Node) -> None:
@@ -305,7 +312,7 @@ class _Application:
             assert folder.children is not None
             if node is None:
                 node = folder.children[name] = self._node(tarheader.DIRECTORY, implicit=True)  # noqa: PLW2901
-                node.gid = folder.gid if folder.mode & _SETGID else 0  # as mkdir(2) has it
+                node.gid = folder.gid if folder.mode & SETGID else 0  # as mkdir(2) has it
             if node.children is None:
                 raise _Refused("a file is in the place of a folder")
             folder = node
@@ -387,16 +394,15 @@ class _Application:
         if entry.kind == tarheader.DIRECTORY:
             self._folders.append(entry.path)
         node.entry, node.place, node.layer = entry, place, self._index
-        self._describe(node.inode, entry)
+        _describe(node.inode, entry)
 
     def _common(self, entry: Entry) -> Node:
         """The node of all files like this one."""
         self._count()
         node = self._shared.get((entry.mode, entry.uid, entry.gid))
         if node is None:
-            node = Node(tarheader.REGULAR, self._index)
-            node.entry, node.shared = entry._replace(size=0), True
-            self._describe(node, entry)
+            node = _unplaced(entry, self._index)
+            node.shared = True
             self._shared[entry.mode, entry.uid, entry.gid] = node
         return node
 
@@ -420,20 +426,13 @@ class _Application:
         if inode.children is not None:
             raise _Refused("a hard link to a folder")
         if inode.shared:  # what the link says of owner and mode is this file's alone
-            inode = folder.children[name] = _alone(inode)
+            assert inode.entry is not None
+            inode = folder.children[name] = _unplaced(inode.entry, inode.layer)
         if inode.kind == tarheader.REGULAR and entry.mode & EXECUTE and not inode.mode & EXECUTE:
             self._note(f"the hard link {text(entry.path)} makes a file executable")
         node = self._node(inode.kind)
         node.inode = inode
         return node
-
-    @staticmethod
-    def _describe(inode: Node, entry: Entry) -> None:
-        """Owner, mode and capabilities are the inode's: a hard link's entry sets them anew."""
-        inode.uid, inode.gid = entry.uid, entry.gid
-        inode.capabilities |= entry.capabilities
-        if inode.kind != tarheader.SYMLINK:
-            inode.mode = entry.mode
 
     def _remove(self, folder: Node, name: bytes) -> None:
         assert folder.children is not None

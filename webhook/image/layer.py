@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 EXECUTE: Final = 0o111
+SETUID: Final = 0o4000
+SETGID: Final = 0o2000
 MODE: Final = 0o7777
 _UINT32: Final = 0xFFFFFFFF
 _MAJOR: Final = 0xFFF

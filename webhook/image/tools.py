@@ -22,12 +22,10 @@ from typing import Final
 from webhook.image import interpreters, names, tarheader
 from webhook.image.facts import By, LayerRef, Program
 from webhook.image.filesystem import Node, resolve, walk
-from webhook.image.layer import EXECUTE, text
+from webhook.image.layer import EXECUTE, SETGID, SETUID, text
 from webhook.image.libraries import for_loaders
 from webhook.image.shells import MULTI_CALL
 
-_SETUID: Final = 0o4000
-_SETGID: Final = 0o2000
 _HEADERS: Final = (b".h", b".hh", b".hpp")
 _HEADER = re.compile(rb"((?:usr/(?:local/)?)?include)/.*\.(?:h|hh|hpp)", re.DOTALL)
 """Only where a compiler looks: Python packages carry headers, too, and need them to run."""
@@ -184,7 +182,7 @@ def _note_file(survey: Survey, path: bytes, node: Node) -> None:
         survey.executables.append((path, node))
     elif (entry := node.inode.entry) and entry.program and entry.program.dynamic:
         survey.loadable.append((path, node))
-    if mode & (_SETUID | _SETGID) or node.inode.capabilities:
+    if mode & (SETUID | SETGID) or node.inode.capabilities:
         survey.privileged.append((path, node))
     if mode & EXECUTE or path.endswith(_HEADERS):
         _note_tree(survey, path, node)
@@ -334,9 +332,9 @@ def _build_tools(survey: Survey) -> Iterator[tuple[_Name, str]]:
 
 
 def _privileges(inode: Node) -> Iterator[str]:
-    if inode.mode & _SETUID:
+    if inode.mode & SETUID:
         yield "setuid"
-    if inode.mode & _SETGID:
+    if inode.mode & SETGID:
         yield "setgid"
     if inode.capabilities:
         yield "capabilities"

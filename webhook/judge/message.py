@@ -9,7 +9,7 @@ Does not know where the text goes; limits of the AdmissionReview are ``review.an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -94,10 +94,9 @@ def denial(decision: Decision) -> str:
 def warnings(decision: Decision) -> tuple[str, ...]:
     """One line, with the remedy, for each finding the user is to be warned of."""
     problems = _fold(decision.judgements, lambda judgement: judgement.warned)
-    if not problems:
-        return ()
-    several = _several_platforms(decision.judgements)
-    return tuple(_line(problem, several) + _remedy(problem.finding) for problem in problems)
+    return tuple(
+        line + _remedy(problem.finding) for problem, line in _with_lines(problems, decision)
+    )
 
 
 def break_glass(decision: Decision, namespace: str) -> tuple[str, ...]:
@@ -113,10 +112,14 @@ def violations(decision: Decision, result: Result) -> tuple[str, ...]:
     problems = _fold(
         decision.judgements, lambda judged: [f for f in judged.findings if f.result == result]
     )
-    if not problems:
-        return ()
-    several = _several_platforms(decision.judgements)
-    return tuple(_line(problem, several) for problem in problems)
+    return tuple(line for _, line in _with_lines(problems, decision))
+
+
+def _with_lines(problems: Sequence[_Problem], decision: Decision) -> Iterator[tuple[_Problem, str]]:
+    """Each with what is said of it; nothing is looked up where there is none, as mostly."""
+    if problems:
+        several = _several_platforms(decision.judgements)
+        yield from ((problem, _line(problem, several)) for problem in problems)
 
 
 def _line(problem: _Problem, several: frozenset[_Named]) -> str:

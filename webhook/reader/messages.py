@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Literal, get_args
 
@@ -104,13 +104,13 @@ _head = msgspec.msgpack.Decoder(Layer).decode
 _batch = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Deflated(Sequence[Entry]):
     """Entries in a twentieth of the memory: some at a time they are inflated for whoever asks."""
 
-    __slots__ = ("_batches", "_count")
-
-    def __init__(self, batches: Sequence[bytes], count: int) -> None:
-        self._batches, self._count = batches, count
+    batches: tuple[bytes, ...]
+    size: int
+    """How many entries they are."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Deflated:
@@ -121,19 +121,14 @@ class Deflated(Sequence[Entry]):
         while batch := list(islice(coming, _BATCH)):
             batches.append(_deflated(batch))
             count += len(batch)
-        return cls(batches, count)
-
-    @property
-    def batches(self) -> Sequence[bytes]:
-        """As they are sent."""
-        return self._batches
+        return cls(tuple(batches), count)
 
     def __len__(self) -> int:
-        return self._count
+        return self.size
 
     def __iter__(self) -> Iterator[Entry]:
         """Raises as ``unpacked`` does, since nobody looked into them before."""
-        for batch in self._batches:
+        for batch in self.batches:
             yield from _batch(_inflated(batch, _MAX_BATCH))
 
     def __getitem__(self, place: Any) -> Any:
@@ -161,7 +156,7 @@ def packed(layer: Layer) -> bytes:
     """A layer in a twentieth of the bytes, and of the memory that its entries take."""
     entries = layer.entries if isinstance(layer.entries, Deflated) else Deflated.of(layer.entries)
     head = _deflated(replace(layer, entries=()))
-    return encode(_Layer(head, len(entries), tuple(entries.batches)))
+    return encode(_Layer(head, entries.size, entries.batches))
 
 
 def unpacked(data: bytes, most: int = MAX_MESSAGE) -> Layer:
