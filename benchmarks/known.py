@@ -20,7 +20,7 @@ from tempfile import mkdtemp
 from typing import Final
 
 from benchmarks import wrk
-from benchmarks.rounds import Found, spread
+from benchmarks.rounds import Found, in_turns, spread
 from benchmarks.serving import Client, Server, on_core, review, server
 from benchmarks.warm import allowed, load, medians, script
 from benchmarks.wrk import Load
@@ -78,7 +78,8 @@ def known() -> Found:
         stores = _stores(folder, stack)
         _fill(names, stores.values())
         print(f"\n{IMAGES:,} images known; one worker on one core, {CONNECTIONS} connection")
-        return _show(_in_turns(_runs(folder, stack, images, names, stores)))
+        runs = _runs(folder, stack, images, names, stores)
+        return _show(in_turns(runs, ROUNDS, dropped=0))
 
 
 def _show(loads: Mapping[str, Sequence[tuple[Load, float]]]) -> Found:
@@ -93,11 +94,6 @@ def _show(loads: Mapping[str, Sequence[tuple[Load, float]]]) -> Found:
         )
         found[name] = middle | {"of one": statistics.median(ratios)}
     return found
-
-
-def _in_turns(runs: Mapping[str, Run]) -> Mapping[str, Sequence[tuple[Load, float]]]:
-    rounds = [{name: run() for name, run in runs.items()} for _ in range(ROUNDS)]
-    return {name: [one[name] for one in rounds] for name in runs}
 
 
 def _library(count: int) -> tuple[forge.Image, list[str]]:

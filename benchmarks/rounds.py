@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 ROUNDS: Final = 5
 
@@ -26,6 +26,7 @@ class Took:
     cpu: float
 
 
+T = TypeVar("T")
 Run = Callable[[], Took]
 Found = Mapping[str, Any]
 """What a figure came to, as JSON has it; empty where it was skipped."""
@@ -43,9 +44,11 @@ def timed(work: Callable[[], object]) -> Run:
     return run
 
 
-def in_turns(runs: Mapping[str, Run], rounds: int = ROUNDS) -> Times:
-    """Each run once a round; one round before, whose times are dropped."""
-    taken = [{name: run() for name, run in runs.items()} for _ in range(rounds + 1)][1:]
+def in_turns(
+    runs: Mapping[str, Callable[[], T]], rounds: int = ROUNDS, *, dropped: int = 1
+) -> Mapping[str, Sequence[T]]:
+    """What each run came to, once a round; ``dropped`` rounds before, which do not count."""
+    taken = [{name: run() for name, run in runs.items()} for _ in range(dropped + rounds)][dropped:]
     return {name: [one[name] for one in taken] for name in runs}
 
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from tests.support.served import JSON, POLICY, SPACES, children, serving
+from tests.support.served import review as served_review
+
 BYTES: Final = 9_743
 """Of a review with three containers and managedFields, as an API server sends it."""
-POLICY: Final = Path(__file__).parent.parent / "policies" / "distroless-nonroot.yaml"
-SPACE: Final = "shop"
-"""The namespace that ``POLICY`` judges."""
-_JSON: Final = {"Content-Type": "application/json"}
+_UID: Final = "705ab4f5-6393-11e8-b7cc-42010a800002"
 _OK: Final = 200
 
 
@@ -38,8 +34,8 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds computed so far, by the arbiter and its worker."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in (self.pid, *children)]
+        pids = (self.pid, *children(self.pid))
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
         ticks = sum(
             int(ticks) for stat in stats for ticks in stat.rpartition(")")[2].split()[11:13]
         )
@@ -64,36 +60,10 @@ def server(
         policies: a file or a folder.
         before: words before the command: ``taskset``.
     """
-    folder.mkdir()
-    log, namespaces = folder / "log", folder / "namespaces.yaml"
-    namespaces.write_text(json.dumps(_namespace()))
-    command = [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"]
-    command += ["--policies", str(policies), "--namespaces", str(namespaces)]
-    command += ["--plain-http", registry, "--allow-loopback", *options]
-    with log.open("w") as errors:
-        process = subprocess.Popen(  # noqa: S603 - ours
-            [*before, *command],
-            stdin=subprocess.DEVNULL,
-            stderr=errors,
-            env={**os.environ, "NO_PROXY": "*"},
-        )
-    try:
-        said = _said(process, log)
-        url = f"{said['listening']['validate']}?timeout=10s"
-        yield Server(process.pid, url, said["self-signed"]["ca"])
-    finally:
-        process.send_signal(signal.SIGINT)  # SIGTERM would have it answer on for a while
-        process.wait(60)
-
-
-def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
-    """What it logged of itself, by event, once it listens."""
-    while process.poll() is None:
-        found = {one["event"]: one for one in map(json.loads, log.read_text().splitlines())}
-        if "listening" in found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"the server ended: {log.read_text()}")
+    told = ["--policies", str(policies), "--plain-http", registry, *options]
+    with serving(folder, *told, before=before) as served:
+        url = f"https://127.0.0.1:{served.port}/validate?timeout=10s"
+        yield Server(served.process.pid, url, served.authority)
 
 
 def on_core(which: Callable[[Iterable[int]], int]) -> list[str]:
@@ -101,28 +71,12 @@ def on_core(which: Callable[[Iterable[int]], int]) -> list[str]:
     return ["taskset", "-c", str(which(os.sched_getaffinity(0)))]
 
 
-def review(image: str, *, namespace: str = SPACE) -> bytes:
+def review(image: str, *, namespace: str = SPACES[0]) -> bytes:
     """An AdmissionReview of ``BYTES`` bytes: a pod with three containers of the image."""
-    containers = [{"name": f"app-{number}", "image": image} for number in range(3)]
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "app", "namespace": namespace},
-        "spec": {"containers": containers},
-    }
-    request = {
-        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-        "kind": {"group": "", "version": "v1", "kind": "Pod"},
-        "resource": {"group": "", "version": "v1", "resource": "pods"},
-        "name": "app",
-        "namespace": namespace,
-        "operation": "CREATE",
-        "userInfo": {"username": "admin"},
-        "object": pod,
-    }
-    document = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    document = json.loads(served_review(image, image, image, space=namespace, uid=_UID))
     fields: dict[str, Any] = {}
-    pod["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": {"f:spec": fields}}]
+    managed = [{"manager": "kubectl", "fieldsV1": {"f:spec": fields}}]
+    document["request"]["object"]["metadata"]["managedFields"] = managed
     while len(json.dumps(document)) < BYTES:
         fields[f"f:terminationMessagePath-{len(fields)}"] = {}
     return json.dumps(document).encode()
@@ -153,7 +107,7 @@ class Client:
         Raises:
             AssertionError: it was answered with an error.
         """
-        self._connection.request("POST", self._path, body, _JSON)
+        self._connection.request("POST", self._path, body, JSON)
         response = self._connection.getresponse()
         said = response.read()
         if response.status != _OK:
@@ -170,9 +124,3 @@ def ask(server: Server, body: bytes) -> Verdict:
     """Post one review, on a connection of its own."""
     with closing(Client(server)) as client:
         return client.ask(body)
-
-
-def _namespace() -> dict[str, Any]:
-    labels = {"slimgate.dev/policy": "distroless-nonroot"}
-    metadata = {"name": SPACE, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

@@ -5,7 +5,6 @@ The server and its clients are on one core; the other one reads the big image, a
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import statistics
@@ -18,18 +17,19 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from benchmarks import samples
 from benchmarks.rounds import Found, one_core
 from benchmarks.samples import Sample
-from benchmarks.serving import POLICY, Client, Server, ask, on_core, review, server
+from benchmarks.serving import Client, Server, ask, on_core, review, server
 from benchmarks.warm import allowed
 from tests.cluster.support.processes import eventually, running
 from tests.support import forge
 from tests.support.registry import Registry, slow
+from tests.support.served import POLICY
 
 RATE: Final = 200
 """Reviews a second."""
@@ -168,24 +168,7 @@ def _copies(layer: Sample, number: int) -> forge.Image:
 
 def image_of(layer: Sample, blobs: Sequence[bytes]) -> forge.Image:
     """An image of these, each of which inflates to what the layer does."""
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {"User": "65532"},
-        "rootfs": {"type": "layers", "diff_ids": [layer.ref.diff_id] * len(blobs)},
-    }
-    body = json.dumps(config).encode()
-    manifest = {
-        "config": _descriptor(forge.OCI_CONFIG, body),
-        "layers": [_descriptor(layer.ref.media_type, each) for each in blobs],
-    }
-    image = forge.image(config=body, manifest=manifest)
-    image.blobs |= {forge.sha256(each): each for each in blobs}
-    return image
-
-
-def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": forge.sha256(blob), "size": len(blob)}
+    return forge.of_blobs(blobs, layer.ref.media_type, layer.ref.diff_id)
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.cli.conftest import one_line
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
+from tests.support.served import review
 
+UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 NAMESPACES = """
 apiVersion: v1
 kind: List
@@ -18,26 +18,6 @@ items:
     kind: Namespace
     metadata: {name: shop, labels: {slimgate.dev/policy: distroless-nonroot}}
 """
-
-
-def _review(image: str, namespace: str) -> bytes:
-    request = {
-        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-        "kind": {"group": "", "version": "v1", "kind": "Pod"},
-        "resource": {"group": "", "version": "v1", "resource": "pods"},
-        "operation": "CREATE",
-        "namespace": namespace,
-        "name": "web",
-        "object": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "web", "namespace": namespace},
-            "spec": {"containers": [{"name": "app", "image": image}]},
-        },
-    }
-    return json.dumps(
-        {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    ).encode()
 
 
 @pytest.fixture
@@ -55,11 +35,12 @@ def test_review(slimgate, file, image, namespace, allowed):
     """Answered by the namespace's policies; exit 0 whatever the answer."""
     file("namespaces.yaml", NAMESPACES)
 
-    ran = slimgate("review", "--namespaces", "namespaces.yaml", stdin=_review(image, namespace))
+    body = review(image, space=namespace, uid=UID)
+    ran = slimgate("review", "--namespaces", "namespaces.yaml", stdin=body)
 
     response = ran.json["response"]
     assert ran.code == 0, ran.err
-    assert response["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
+    assert response["uid"] == UID
     assert response["allowed"] is allowed
     if not allowed:
         assert response["status"]["code"] == 403

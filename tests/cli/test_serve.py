@@ -16,9 +16,10 @@ import pytest
 import trustme
 
 from tests.cli.conftest import refused_start
-from tests.cli.test_review import NAMESPACES, _review
+from tests.cli.test_review import NAMESPACES
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
+from tests.support.served import review
 from webhook.certs.issue import read_certificates
 
 
@@ -58,7 +59,7 @@ def test_a_pod_is_judged(tmp_path, audit_only):
             "--namespaces", str(namespaces), "--plain-http", registry.host, "--allow-loopback",
             *(["--audit-only"] if audit_only else []),
         ) as url:  # fmt: skip
-            shop, lab = (_post(url, _review(image, name)) for name in ("shop", "lab"))
+            shop, lab = (_post(url, review(image, space=name)) for name in ("shop", "lab"))
 
     assert shop["allowed"] is audit_only
     assert lab["allowed"] is True
@@ -98,10 +99,10 @@ def test_loopback_is_not_dialled_unless_allowed(tmp_path, denied):
     namespaces = tmp_path / "namespaces.yaml"
     namespaces.write_text(NAMESPACES)
     with Registry({"team/root:1": SAMPLES["root-zero"].image}) as registry:
-        review = _review(f"{registry.host}/team/root:1", "shop")
+        body = review(f"{registry.host}/team/root:1")
         arguments = ("--namespaces", str(namespaces), "--plain-http", registry.host)
         with _serving(*arguments, *denied) as url:
-            answer = _post(url, review)
+            answer = _post(url, body)
 
     assert registry.requests == []
     assert "blocked" in answer["status"]["message"]

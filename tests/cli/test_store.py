@@ -16,12 +16,13 @@ from itertools import count
 import pytest
 
 from tests.cli.conftest import refused_start
-from tests.cli.test_review import NAMESPACES, _review
+from tests.cli.test_review import NAMESPACES
 from tests.cli.test_serve import _post, _serving
 from tests.store.test_sqlite import fill, mounted
 from tests.support import forge
 from tests.support.registry import Registry
 from tests.support.samples import PASSWD, program
+from tests.support.served import review
 from tests.support.valkey import kill, server
 
 KEY = "k" * 32
@@ -53,9 +54,9 @@ class World:
     def judge(self, number: int) -> None:
         """Both images of a number, by both servers."""
         for shell in (False, True):
-            review = _review(f"{self.registry.host}/team/{number}-{KINDS[shell]}:1", "shop")
+            body = review(f"{self.registry.host}/team/{number}-{KINDS[shell]}:1")
             for mode, url in self.urls.items():
-                answer = _post(url, review)
+                answer = _post(url, body)
                 assert answer["allowed"] is (not shell or mode == "audit-only"), (mode, answer)
                 if shell:
                     assert "/bin/sh" in str(answer), (mode, answer)

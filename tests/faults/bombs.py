@@ -56,18 +56,7 @@ def zeros(size: int) -> Piece:
 
 def of_blobs(blobs: Sequence[bytes], how: How, diff_id: str = NOTHING) -> forge.Image:
     """An image of these layers."""
-    layers = [
-        {
-            "mediaType": forge.OCI_LAYER + how.suffix,
-            "digest": forge.sha256(blob),
-            "size": len(blob),
-        }
-        for blob in blobs
-    ]
-    rootfs = {"type": "layers", "diff_ids": [diff_id] * len(blobs)}
-    image = forge.image(user="65532", config={"rootfs": rootfs}, manifest={"layers": layers})
-    image.blobs |= {forge.sha256(blob): blob for blob in blobs}
-    return image
+    return forge.of_blobs(blobs, forge.OCI_LAYER + how.suffix, diff_id)
 
 
 def files(number: int, *, batch: int = 10_000) -> Piece:

@@ -207,6 +207,15 @@ def image(
     return Image(sha256(manifest_blob), OCI_MANIFEST, known, [sha256(blob) for blob in blobs])
 
 
+def of_blobs(blobs: Sequence[bytes], media_type: str, diff_id: str) -> Image:
+    """An image of layers as they are stored, all of that diff_id; right or wrong."""
+    layers = [_descriptor(media_type, blob) for blob in blobs]
+    rootfs = {"type": "layers", "diff_ids": [diff_id] * len(blobs)}
+    made = image(user="65532", config={"rootfs": rootfs}, manifest={"layers": layers})
+    made.blobs |= {sha256(blob): blob for blob in blobs}
+    return made
+
+
 def index(
     images: Sequence[tuple[Image, Mapping[str, Any] | None]],
     *,

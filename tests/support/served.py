@@ -112,7 +112,7 @@ def serving(
             cwd=root,
         )
     try:
-        said = _said(process, log)
+        said = _said(process, log, reads="--reader" not in options)
         port = int(said["listening"]["validate"].rpartition(":")[2].partition("/")[0])
         yield Served(process, port, said["self-signed"]["ca"], log)
     finally:
@@ -131,11 +131,11 @@ def both(folder: Path, *options: str, **more: Any) -> Iterator[dict[str, Served]
             served.process.terminate()
 
 
-def review(*images: str, space: str = SPACES[0]) -> bytes:
-    """An AdmissionReview of a new pod; each has a uid of its own."""
+def review(*images: str, space: str = SPACES[0], uid: str | None = None) -> bytes:
+    """An AdmissionReview of a new pod; each has a uid of its own, unless it is told."""
     containers = [{"name": f"app-{n}" if n else "app", "image": i} for n, i in enumerate(images)]
     request = {
-        "uid": f"00000000-0000-4000-8000-{next(_NUMBER):012}",
+        "uid": uid or f"00000000-0000-4000-8000-{next(_NUMBER):012}",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "resource": {"group": "", "version": "v1", "resource": "pods"},
         "name": "app",
@@ -158,10 +158,14 @@ def _space(name: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
-def _said(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Mapping[str, str]]:
+def _said(
+    process: subprocess.Popen[bytes], log: Path, *, reads: bool
+) -> Mapping[str, Mapping[str, str]]:
+    """What it logged of itself, by event, once it listens; ``reads``: and its own reader does."""
     while process.poll() is None:
         found = {one["event"]: one for one in _lines(log)}
-        if "listening" in found and any(map(_reads, children(process.pid))):
+        workers = children(process.pid) if "listening" in found else []
+        if workers and (not reads or any(map(_reads, workers))):
             return found
         time.sleep(0.1)
     raise AssertionError(log.read_text())
