@@ -75,7 +75,7 @@ class Cluster:
         """Trust in its certificate."""
         return _trust(self.folder)
 
-    def kubectl(self, *words: str, stdin: str | None = None, seconds: float = 60.0) -> Kubectl:
+    def kubectl(self, *words: str, stdin: str | None = None, seconds: float = 120.0) -> Kubectl:
         """Run kubectl; a failure is an answer like any other."""
         done = subprocess.run(
             [self.program, "--kubeconfig", self.folder / "kubeconfig", *words],
@@ -92,7 +92,7 @@ class Cluster:
         """Create an object by kubectl."""
         return self.kubectl("create", "-f", "-", *words, stdin=json.dumps(document))
 
-    def must(self, *words: str, stdin: str | None = None, seconds: float = 60.0) -> str:
+    def must(self, *words: str, stdin: str | None = None, seconds: float = 120.0) -> str:
         """Run kubectl for a test's own arrangement, and return what it printed."""
         said = self.kubectl(*words, stdin=stdin, seconds=seconds)
         assert said.status == 0, said.err

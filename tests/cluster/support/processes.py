@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 POLL = 0.05
+_PORTS = range(20_000, 30_000)
+"""None that the kernel gives to who connects or binds to port 0, nor that a NodePort may be."""
 
 
 class NotStartedError(Exception):
@@ -20,10 +23,22 @@ class NotStartedError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nothing listens on, and that is given to nobody else meanwhile.
+
+    What is to listen there may take long to start, or be away for a while. Until this process
+    ends, a name among the abstract sockets tells all others that the port is taken.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with (
+            suppress(OSError),
+            socket.socket() as probe,
+            socket.socket(socket.AF_UNIX) as claim,
+        ):
+            probe.bind(("127.0.0.1", port))
+            claim.bind(f"\0slimgate-tests-port-{port}")
+            claim.detach()
+            return port
 
 
 def listens(port: int, address: str = "127.0.0.1") -> bool:
@@ -43,8 +58,8 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-def eventually(true: Callable[[], bool], *, seconds: float = 10.0) -> bool:
-    """Whether it became true in time."""
+def eventually(true: Callable[[], bool], *, seconds: float = 60.0) -> bool:
+    """Whether it became true in time; by default in so much that a busy machine is no reason."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -60,7 +75,7 @@ class Service:
     command: Sequence[str | Path]
     log: Path
     ready: Callable[[], bool]
-    seconds: float = 60.0
+    seconds: float = 120.0
     env: Mapping[str, str] = field(default_factory=dict)
     end: signal.Signals = signal.SIGTERM
     process: subprocess.Popen | None = None
@@ -94,7 +109,7 @@ class Service:
             return
         self.process.send_signal(self.end)  # does nothing where it has ended
         try:
-            self.process.wait(30)  # the API server takes up to 15 s
+            self.process.wait(60)  # the API server takes up to 15 s
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -112,7 +127,7 @@ def running(
     *,
     log: Path,
     ready: Callable[[], bool],
-    seconds: float = 60.0,
+    seconds: float = 120.0,
     env: Mapping[str, str] | None = None,
     end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen]:

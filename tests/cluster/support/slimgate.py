@@ -102,14 +102,16 @@ def slimgate(
     ]
     ready = partial(answers, f"https://127.0.0.1:{gate.port}/readyz", trust=gate.trust)
     at_once = signal.SIGINT  # SIGTERM would have it answer on for a while
-    with running(command, log=folder / "log", ready=ready, seconds=30, end=at_once):
+    with running(command, log=folder / "log", ready=ready, end=at_once):
         yield gate
 
 
 def registration(
     name: str, gate: Gate, *, namespaces: Mapping[str, Any], audit_only: bool = False
 ) -> dict[str, Any]:
-    """Two webhooks, as the chart registers them: pods may be refused, templates are advised.
+    """Two webhooks, much as the chart registers them: pods may be refused, templates are advised.
+
+    They may take longer than there: a machine that stands still for some seconds is no answer.
 
     ``namespaces`` is a requirement on ``kubernetes.io/metadata.name``.
     """
@@ -120,7 +122,7 @@ def registration(
         "admissionReviewVersions": ["v1"],
         "sideEffects": "None",
         "matchPolicy": "Equivalent",
-        "timeoutSeconds": 5 if audit_only else 10,
+        "timeoutSeconds": 30,
         "namespaceSelector": {"matchExpressions": [requirement]},
     }
     pods = [_rule("", ["pods", "pods/ephemeralcontainers"])]

@@ -63,7 +63,6 @@ class Watched:
                 [sys.executable, "-m", "webhook", *command],
                 log=self.folder / f"{name}.log",
                 ready=partial(answers, f"http://127.0.0.1:{port}/{path}"),
-                seconds=30,
             )
         )
         self._stack[name] = stack
@@ -72,7 +71,7 @@ class Watched:
         """End it; its exit status."""
         process = self.processes[name]
         process.send_signal(number)
-        status = process.wait(30)
+        status = process.wait(60)
         self._stack.pop(name).close()
         return status
 
