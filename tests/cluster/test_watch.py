@@ -26,6 +26,9 @@ from webhook.cluster import watch as module
 from webhook.cluster.api import connect
 from webhook.cluster.watch import Watch
 
+FOUR_PAUSES = 0.25 + 0.5 + 1 + 2
+"""Seconds at least, of the pauses between five attempts that fail."""
+
 
 @pytest.fixture
 def server():
@@ -36,7 +39,7 @@ def server():
 class Watched:
     """A watch in its thread, and all that it told of."""
 
-    def __init__(self, url, *, keep=None, known=None, window=1, slack=0.5):
+    def __init__(self, url, *, keep=None, known=None, window=1, slack=30.0):
         settings = client.Configuration()
         settings.host, settings.retries = url, False
         self.api = connect(settings)
@@ -61,8 +64,8 @@ class Watched:
     def names(self):
         return None if self.watch.items is None else sorted(self.watch.items)
 
-    def has(self, *names, seconds=10):
-        return eventually(lambda: self.names() == sorted(names), seconds=seconds)
+    def has(self, *names):
+        return eventually(lambda: self.names() == sorted(names))
 
     @property
     def words(self):
@@ -79,7 +82,7 @@ def watching(server, **more):
         one.stop.set()
         if not isinstance(server, str):
             server.over.set()
-        one.thread.join(10)
+        one.thread.join(60)
         one.api.client.rest_client.pool_manager.clear()
         assert not one.thread.is_alive()
 
@@ -102,7 +105,7 @@ def test_nothing_is_known_before_every_page_is_there(server):
     released = threading.Event()
 
     def held(handler):
-        released.wait(10)
+        released.wait(60)
         page("c", version="20")(handler)
 
     server.lists = [page("a", "b", more="next"), held]
@@ -112,7 +115,7 @@ def test_nothing_is_known_before_every_page_is_there(server):
         assert one.watch.silent() == float("inf")  # the first page alone makes nothing fresh
         released.set()
         assert one.has("a", "b", "c")
-        assert one.watch.silent() < 5
+        assert eventually(lambda: one.watch.silent() < 5)
     assert server.asked[1]["continue"] == "next"
     assert next(q for q in server.asked if "watch" in q)["resourceVersion"] == "20"
 
@@ -156,25 +159,28 @@ def test_what_was_known_stays_and_grows_old_while_it_cannot_be_listed_anew(serve
     server.lists = [page("a"), page("b", more="next"), status(500)]
     server.watches = [status(410)]
     with watching(server) as one:
-        assert eventually(lambda: server.count(watch=False) >= 6, seconds=20)
+        assert eventually(lambda: server.count(watch=False) >= 6)
         assert one.names() == ["a"]
         assert one.watch.silent() > 0.9  # every first page came, and made nothing fresh
 
 
 def test_a_server_that_says_410_for_ever_is_not_asked_faster_and_faster(server):
     server.watches = [status(410)]
+    begun = time.monotonic()
     with watching(server):
-        time.sleep(3)
-        assert 2 <= server.count(watch=False) <= 6
+        assert eventually(lambda: server.count(watch=False) >= 5)
+        assert time.monotonic() - begun >= FOUR_PAUSES
 
 
-def test_a_watch_that_ends_at_once_is_no_success(server):
+def test_a_watch_that_ends_at_once_is_no_success(server, monkeypatch):
     """No hot loop, and no sign of freshness, though each is taken."""
+    monkeypatch.setattr(module, "_BRIEF", 15.0)  # however slow the machine, they end sooner
     server.watches = [stream(end="end")]
-    with watching(server) as one:
-        time.sleep(3)
-        assert 2 <= server.count(watch=True) <= 6
-        assert one.watch.silent() > 2.5
+    begun = time.monotonic()
+    with watching(server, window=20) as one:
+        assert eventually(lambda: server.count(watch=True) >= 5)
+        assert time.monotonic() - begun >= FOUR_PAUSES
+        assert one.watch.silent() >= FOUR_PAUSES
 
 
 def test_a_stream_that_is_cut_within_a_line_goes_on_after_the_last_whole_one(server):
@@ -183,8 +189,8 @@ def test_a_stream_that_is_cut_within_a_line_goes_on_after_the_last_whole_one(ser
     server.watches = [stream(event("ADDED", "b", "11"), half, end="cut"), stream()]
     with watching(server) as one:
         assert one.has("a", "b")
-        assert eventually(lambda: server.count(watch=True) == 2)
-        assert [q["resourceVersion"] for q in server.asked if "watch" in q] == ["10", "11"]
+        assert eventually(lambda: server.count(watch=True) > 1)
+    assert [q["resourceVersion"] for q in server.asked if "watch" in q][:2] == ["10", "11"]
     assert one.words[0] == "watch-error"
     assert one.relists == ["start"]
 
@@ -193,7 +199,7 @@ def test_a_stream_that_ends_within_a_line_has_not_ended_well(server):
     half = event("ADDED", "c", "12")[:20]
     server.watches = [stream(half, end="end"), stream()]
     with watching(server) as one:
-        assert eventually(lambda: server.count(watch=True) == 2)
+        assert eventually(lambda: server.count(watch=True) > 1)
     assert one.said[0] == ("watch-error", f"{PATH}: the watch ended within an event")
 
 
@@ -207,29 +213,29 @@ def test_lines_come_in_any_pieces(server):
 def test_a_dead_socket_is_given_up_soon_after_the_window(server):
     server.lists = [page("a")]
     server.watches = [stream(end="dead"), stream(event("ADDED", "b"))]
-    with watching(server) as one:
-        begun = time.monotonic()
+    begun = time.monotonic()
+    with watching(server, slack=0.5) as one:
         assert one.has("a", "b")
-        assert 1.4 < time.monotonic() - begun < 5
+        assert 1.4 < time.monotonic() - begun < 10
     assert "timed out" in one.said[0][1]
 
 
 def test_a_quiet_watch_that_was_taken_says_that_nothing_changed(server):
     """After a second, not only at its end: reviews wait for it when the server is back."""
-    with watching(server, window=20) as one:
+    with watching(server, window=300) as one:
         assert eventually(lambda: server.count(watch=True) == 1)
-        time.sleep(1.2)
-        assert one.watch.silent() < 1.5
+        one.watch._heard -= 1000
+        assert eventually(lambda: one.watch.silent() < 200)
+        before = one.watch.silent()
         time.sleep(1)
-        assert one.watch.silent() > 1.9  # since it was taken, not since now
-        server.over.set()
+        assert one.watch.silent() >= before + 1  # since it was taken, not since now
 
 
 def test_bookmarks_move_the_version_and_change_nothing(server):
     server.lists = [page("a")]
     server.watches = [stream(event("BOOKMARK", "", "99"), end="cut"), stream()]
     with watching(server) as one:
-        assert eventually(lambda: server.count(watch=True) == 2)
+        assert eventually(lambda: server.count(watch=True) > 1)
         assert one.names() == ["a"]
     assert [q["resourceVersion"] for q in server.asked if "watch" in q][1] == "99"
     assert server.asked[1]["allowWatchBookmarks"] == "true"
@@ -247,10 +253,12 @@ def test_what_says_nothing_new_is_no_change(server):
 
 
 def test_a_refusal_is_told_of_once_and_asked_again_ever_less_often(server):
-    server.lists = [status(403, "you may not"), status(403, "you may not"), page("a")]
+    server.lists = [status(403, "you may not")]
     with watching(server) as one:
-        assert eventually(one.watch.refused)
+        assert eventually(lambda: server.count(watch=False) > 1)
+        assert one.watch.refused()
         assert one.watch.trouble() == f"{PATH}: 403 you may not"
+        server.lists = [page("a")]
         assert one.has("a")
         assert eventually(lambda: one.watch.trouble() is None)
     assert one.words == ["watch-error", "watch-resumed"]
@@ -301,12 +309,13 @@ EMPTY = {"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}}
 )
 def test_what_is_no_list_is_not_an_empty_one(server, text):
     """Or all policies were gone with it."""
-    server.lists = [page("a"), raw(text), page("b")]
+    server.lists = [page("a"), raw(text)]
     server.watches = [status(410), stream()]
     with watching(server) as one:
         assert eventually(lambda: server.count(watch=False) >= 2)
         assert eventually(lambda: "watch-error" in one.words)
         assert one.names() == ["a"]
+        server.lists = [page("b")]
         assert one.has("b")
 
 
@@ -384,7 +393,7 @@ def test_the_end_comes_within_a_window(server):
     with watching(server) as one:
         assert one.has()
         one.stop.set()
-        one.thread.join(3)
+        one.thread.join(20)
         assert not one.thread.is_alive()
 
 
