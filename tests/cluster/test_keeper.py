@@ -14,7 +14,7 @@ import trustme
 
 from tests.cluster.support.processes import eventually, free_port, listens
 from tests.server.conftest import started
-from tests.server.test_serve import get, once
+from tests.server.test_serve import ask, connect, get, once
 from webhook.cluster.keeper import KEEPER, Keeper, Kept
 
 
@@ -38,7 +38,7 @@ def keeping(folder):
         yield one
     finally:
         one.close()
-        assert not one.alive()
+        assert eventually(lambda: not one.alive())
 
 
 def holds(folder):
@@ -64,19 +64,20 @@ def test_who_connects_while_it_is_gone_is_answered_by_the_next(serving, tmp_path
     ca, how = serving
     answers = []
 
-    def ask(server):
-        answers.append(once(server, ca=ca)[0].status)
+    def asks(server):
+        with closing(connect(server, ca, timeout=120)) as connection:
+            answers.append(ask(connection)[0].status)
 
     with keeping(tmp_path):
         with started(**how) as first:
             assert once(first, ca=ca)[0].status == 200
             assert eventually(lambda: holds(tmp_path))
             kill(first)
-        asking = [threading.Thread(target=ask, args=(first,)) for _ in range(5)]
+        asking = [threading.Thread(target=asks, args=(first,)) for _ in range(5)]
         for thread in asking:
             thread.start()
         with started(**how, building=1) as second:
-            ask(second)
+            asks(second)
             for thread in asking:
                 thread.join()
             assert answers == [200] * 6
@@ -105,11 +106,12 @@ def test_a_controller_that_comes_later_or_anew_is_given_it(serving, tmp_path):
 def test_one_that_is_told_to_end_lets_go(serving, tmp_path):
     """A lame duck still has it held; after that, who connects is refused and goes elsewhere."""
     ca, how = serving
-    with keeping(tmp_path), started(**how, lame_duck=3.0) as server:
+    with keeping(tmp_path), started(**how, lame_duck=120.0) as server:
         assert eventually(lambda: holds(tmp_path))
         server.popen.terminate()
         assert eventually(lambda: once(server, ca=ca)[0].getheader("Connection") == "close")
-        assert server.ended()[0] == 0
+        assert eventually(lambda: holds(tmp_path))
+        assert server.stop(60)[0] == 0
         assert not holds(tmp_path)
         assert not listens(server.port)
 
@@ -123,7 +125,7 @@ def test_a_socket_of_another_address_is_not_taken(serving, tmp_path):
             kill(first)
         with started(**{**how, "listen": other}) as second:
             assert f"127.0.0.1:{second.port}" == other
-            assert not listens(first.port)
+            assert eventually(lambda: not listens(first.port))
             assert eventually(lambda: holds(tmp_path))
 
 

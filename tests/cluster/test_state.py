@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,25 +42,14 @@ def test_there_is_none_before_one_was_written(tmp_path):
 
 
 def test_a_reader_never_sees_half_of_one(tmp_path):
-    state.write(tmp_path, of(0, size=2000))
-    over = threading.Event()
-
-    def write():
-        for number in range(60):
-            state.write(tmp_path, of(number, size=2000))
-        over.set()
-
-    thread = threading.Thread(target=write)
-    thread.start()
     seen = set()
-    while not over.is_set():
-        one = state.read(tmp_path)
-        assert one is not None
-        assert len(one.namespaces) == 2000
-        seen.add(one.namespaces[0].name)
-        assert one.namespaces[0] == one.namespaces[-1]
-    thread.join()
-    assert len(seen) > 2
+    with writing(tmp_path, size=2000):
+        while len(seen) < 20:
+            one = state.read(tmp_path)
+            assert one is not None
+            assert len(one.namespaces) == 2000
+            seen.add(one.namespaces[0].name)
+            assert one.namespaces[0] == one.namespaces[-1]
 
 
 def test_a_new_one_of_the_same_size_is_seen_though_inodes_come_again(tmp_path):
@@ -107,11 +97,11 @@ def test_one_that_is_taken_away_stays_known_but_has_no_age(tmp_path):
 def test_age_is_since_the_server_was_heard_of(tmp_path):
     now = time.time()
     file = SnapshotFile(tmp_path, clock=lambda: now)
-    state.write(tmp_path, of(1), seconds_ago=40)
-    assert file.age() == pytest.approx(40, abs=5)
+    state.write(tmp_path, of(1), seconds_ago=4000)
+    assert file.age() == pytest.approx(4000, abs=60)
     read = file.current()
-    state.heard(tmp_path, 7)
-    assert file.age() == pytest.approx(7, abs=5)
+    state.heard(tmp_path, 700)
+    assert file.age() == pytest.approx(700, abs=60)
     assert file.current() is read  # not read again for that
     os.utime(tmp_path / SNAPSHOT, (now + 3600, now + 3600))
     assert file.age() == 0.0  # the clock was put back
@@ -131,34 +121,49 @@ def test_it_ages_on_though_the_wall_clock_is_put_back(tmp_path):
 
 
 def test_it_is_never_younger_while_it_is_written(tmp_path):
-    state.write(tmp_path, of(0), seconds_ago=500)
-    over = threading.Event()
-
-    def write():
-        for number in range(300):
-            state.write(tmp_path, of(number), seconds_ago=500)
-        over.set()
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    file, ages = SnapshotFile(tmp_path), []
-    while not over.is_set():
-        ages.append(file.age())
-    thread.join()
+    seen, ages = set(), []
+    with writing(tmp_path, seconds_ago=500):
+        file = SnapshotFile(tmp_path)
+        while len(seen) < 100:
+            ages.append(file.age())
+            seen.add(file.current().namespaces[0].name)
     assert min(ages) >= 499
 
 
-def _open():
-    """How many files this process has open."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+@contextmanager
+def writing(folder, *, size=1, seconds_ago=0.0):
+    """One snapshot after the other, as long as the block lasts."""
+    over = threading.Event()
+
+    def write(number=0):
+        while not over.is_set():
+            state.write(folder, of(number, size), seconds_ago)
+            number += 1
+
+    state.write(folder, of(0, size), seconds_ago)
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _open(folder):
+    """How many files of the folder this process has open; others come and go meanwhile."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += str(one.readlink()).startswith(f"{folder}/")
+    return found
 
 
 def test_a_reader_holds_one_file_open_and_no_more(tmp_path):
     file = SnapshotFile(tmp_path)
-    before = _open()
     for number in range(30):
         state.write(tmp_path, of(number))
         file.current()
-    assert _open() == before + 1
+    assert _open(tmp_path) == 1
     del file
-    assert _open() == before
+    assert _open(tmp_path) == 0
