@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 25
+"""In which a server ends: long, for a busy machine, but less than it gives reviews under way."""
 
 
 class Process:
     """A started ``tests.server.example``: where it listens, and what it logged."""
 
-    def __init__(self, popen, log, *, reads=True):
+    def __init__(self, popen, log, gate, *, reads=True):
         self.popen, self._log, self._reading = popen, log, None
+        self._gate = gate
         found = {}
         while not {"listening", "self-signed"} & set(found) or "listening" not in found:
             line = popen.stderr.readline()
@@ -42,12 +46,21 @@ class Process:
     def _read(self):
         self._log += [json.loads(line) for line in self.popen.stderr]
 
-    def stop(self, seconds=10):
+    @contextmanager
+    def holding(self):
+        """What asks for ``held`` images waits until the end of this context."""
+        self._gate.touch()
+        try:
+            yield
+        finally:
+            self._gate.unlink()
+
+    def stop(self, seconds=SECONDS):
         """SIGTERM; returns the exit status and the log."""
         self.popen.terminate()
         return self.ended(seconds)
 
-    def ended(self, seconds=10):
+    def ended(self, seconds=SECONDS):
         """Wait for its end; returns the exit status and the log."""
         self.popen.wait(seconds)
         if self._reading is None:
@@ -57,32 +70,38 @@ class Process:
 
 
 @contextmanager
-def started(*, reads=True, **serving):
+def started(*, reads=True, building=0, **serving):
     """Start a server with fields of ``Serving``, and end it whatever happens.
 
-    ``reads``: whether its log is read from the start.
+    ``reads``: whether its log is read from the start; ``building``: how long it is being built, in
+    seconds, or ``held``: until the end of ``holding``.
     """
-    popen = subprocess.Popen(
-        [sys.executable, "-m", "tests.server.example", json.dumps(serving, default=str)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process = None
-    try:
-        process = Process(popen, [], reads=reads)
-        yield process
-    finally:
-        if popen.poll() is None:
-            popen.terminate()
-            try:
-                popen.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                popen.kill()
-                popen.wait()
-        if process is not None:
-            process.ended()
-        popen.stderr.close()
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Path(folder, "gate")
+        if building == "held":
+            gate.touch()
+        told = json.dumps({"gate": gate, "building": building, **serving}, default=str)
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.server.example", told],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process = None
+        try:
+            process = Process(popen, [], gate, reads=reads)
+            yield process
+        finally:
+            if popen.poll() is None:
+                popen.terminate()
+                try:
+                    popen.wait(timeout=SECONDS)
+                except subprocess.TimeoutExpired:
+                    popen.kill()
+                    popen.wait()
+            if process is not None:
+                process.ended()
+            popen.stderr.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 Its argument is JSON: the fields of ``Serving``, and ``stuck`` for the application. Its judge is
 a value: it denies images that have ``bad`` in their name, warns of ``old`` ones, fails on ``bug``,
-waits for a hundredth of a second for ``short`` ones, a second for ``slow`` and twenty for ``hang``.
+waits for a hundredth of a second for ``short`` ones, a second for ``slow`` and twenty for ``hang``;
+for ``held`` ones, as long as the file ``gate`` is there.
 """
 
 from __future__ import annotations
@@ -16,17 +17,28 @@ from tests.server.judges import by_name
 from webhook.cluster.keeper import Kept
 from webhook.metrics import Metrics
 from webhook.review.answer import answer
+from webhook.server import places as module
 from webhook.server.app import create_app
 from webhook.server.log import LogAndCount, json_log
-from webhook.server.places import STUCK
 from webhook.server.serve import Serving, serve
 
 
-def build(places, stuck):
+def wait(gate):
+    while gate.exists():
+        time.sleep(0.01)
+
+
+def build(places, stuck, gate):
+    def judge(workload, deadline):
+        if any("held" in one.image for one in workload.containers):
+            deadline.before_waiting()
+            wait(gate)
+        return by_name(workload, deadline)
+
     log, metrics = json_log(sys.stderr), Metrics("test")
     recorder = LogAndCount(log, metrics)
     return create_app(
-        lambda body, deadline: answer(body, by_name, deadline=deadline, recorder=recorder),
+        lambda body, deadline: answer(body, judge, deadline=deadline, recorder=recorder),
         metrics=metrics,
         ready=lambda: None,
         log=log,
@@ -36,7 +48,18 @@ def build(places, stuck):
     )
 
 
-def main(threads=4, lame_duck=0.1, stuck=STUCK, building=0, kept=None, **more):
+def main(
+    gate,
+    *,
+    threads=4,
+    lame_duck=0.1,
+    stuck=module.STUCK,
+    patience=module.PATIENCE,
+    building=0,
+    kept=None,
+    **more,
+):
+    module.PATIENCE = patience
     more.setdefault("listen", "127.0.0.1:0")
     paths = {name: Path(more.pop(name)) for name in ("cert", "key", "client_ca") if name in more}
     serving = Serving(
@@ -49,8 +72,11 @@ def main(threads=4, lame_duck=0.1, stuck=STUCK, building=0, kept=None, **more):
     )
 
     def slowly():
-        time.sleep(building)
-        return build(threads, stuck)
+        if building == "held":
+            wait(Path(gate))
+        else:
+            time.sleep(building)
+        return build(threads, stuck, Path(gate))
 
     serve(slowly, serving)
 

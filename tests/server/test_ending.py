@@ -9,13 +9,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from tests.cluster.support.processes import eventually
 from tests.server.conftest import started
 from tests.server.judges import body, pod
-from tests.server.test_serve import JSON, connect, once
-from webhook.server.ending import Ending
+from tests.server.test_serve import JSON, connect, once, under_way
+from webhook.server.ending import QUIET, Ending
 
 
 class Client(threading.Thread):
@@ -56,7 +59,7 @@ def readiness(server):
 
 def _status(url):
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=30) as response:
             return response.status
     except urllib.error.HTTPError as error:
         with error:
@@ -70,48 +73,49 @@ def _tls_status(server, path):
 
 
 def test_nobody_is_refused_while_clients_go_elsewhere():
-    with started(lame_duck=2.0) as server:
+    with started(lame_duck=5.0) as server:
         clients = [Client(server) for _ in range(4)]
         for client in clients:
             client.start()
+        assert eventually(lambda: readiness(server) == (200, 200), seconds=30)
         time.sleep(1)
-        assert readiness(server) == (200, 200)
         term = time.monotonic()
         server.popen.terminate()
-        time.sleep(0.5)
-        assert readiness(server) == (503, 503)
+        assert eventually(lambda: readiness(server) == (503, 503))
+        told = time.monotonic()
         assert _status(f"{server.metrics}/healthz") == 200
-        time.sleep(2.0)  # past the minimum: they still come, so it still answers
-        gone = time.monotonic()
+
+        def since(begun):
+            return [one for client in clients for one in client.answers.copy() if one[0] > begun]
+
+        # Past the minimum: they still come, so it still answers.
+        assert eventually(lambda: since(term + 5.0) and len(since(told)) > 50, seconds=20)
         for client in clients:
             client.stopped.set()
         for client in clients:
             client.join()
+        gone = time.monotonic()
         status, log = server.ended()
-        took = time.monotonic() - term
+        took = time.monotonic() - gone
     assert [client.failures for client in clients] == [[]] * 4
     answers = [answer for client in clients for answer in client.answers]
     assert {status for _, status, _ in answers} == {200}
     before = [header for at, _, header in answers if at < term]
-    after = [(at, header) for at, _, header in answers if at > term + 0.1]
+    after = [header for _, _, header in since(told)]
     assert set(before[4:]) <= {"keep-alive", "close"}
     assert before.count("close") <= 4  # under way just when the signal came
-    assert {header for _, header in after} == {"close"}
-    assert max(at for at, _ in after) > term + 2.0
-    assert len(after) > 50
+    assert set(after) == {"close"}
     assert status == 0
     assert "stopping" in [line["event"] for line in log]
-    assert gone - term < took < 5.5
+    assert took < 15  # reviews under way would be given thirty
 
 
 def test_a_review_under_way_at_the_signal_says_close_and_is_answered():
-    with started(lame_duck=0.2, drain=5) as server:
-        answers = []
-        slow = threading.Thread(target=lambda: answers.append(once(server, "slow:1")))
-        slow.start()
-        time.sleep(0.4)
-        status, _ = server.stop()
-        slow.join()
+    with started(lame_duck=0.2) as server:
+        with under_way(server) as answers:
+            server.popen.terminate()
+            assert eventually(lambda: _status(f"{server.metrics}/readyz") == 503)
+        status, _ = server.ended()
     assert status == 0
     [(response, answered)] = answers
     assert answered["allowed"]
@@ -120,55 +124,43 @@ def test_a_review_under_way_at_the_signal_says_close_and_is_answered():
 
 def test_a_second_signal_ends_sooner():
     with started(lame_duck=60.0) as server:
+        once(server)
         server.popen.terminate()
-        time.sleep(0.5)
+        assert eventually(lambda: readiness(server) == (503, 503))
         assert once(server)[1]["allowed"]
         assert server.popen.poll() is None
-        begun = time.monotonic()
         status, _ = server.stop()
         assert status == 0
-        assert time.monotonic() - begun < 5
 
 
 def test_ctrl_c_lets_reviews_end_and_waits_for_nobody():
     with started(lame_duck=60.0) as server:
-        answers = []
-        slow = threading.Thread(target=lambda: answers.append(once(server, "slow:1")))
-        slow.start()
-        time.sleep(0.4)
-        begun = time.monotonic()
-        for pid in (server.popen.pid, *children(server.popen.pid)):  # as a terminal does
-            os.kill(pid, signal.SIGINT)
+        with under_way(server) as answers:
+            for pid in (server.popen.pid, *children(server.popen.pid)):  # as a terminal does
+                os.kill(pid, signal.SIGINT)
+            time.sleep(0.5)
         status, _ = server.ended()
-        slow.join()
         assert status == 0
         assert answers[0][1]["allowed"]
-        assert time.monotonic() - begun < 5
 
 
 def test_a_killed_worker_is_replaced_while_the_port_stays():
     with started() as server:
-        once(server)
-        [worker] = children(server.popen.pid)
-        torn = []
 
-        def asks():
-            try:
-                once(server, "slow:1")
-            except (OSError, http.client.HTTPException) as error:
-                torn.append(error)
+        def torn(server):
+            with pytest.raises((OSError, http.client.HTTPException)) as raised:
+                once(server, "held:1")
+            return raised
 
-        slow = threading.Thread(target=asks)
-        slow.start()
-        time.sleep(0.4)
-        begun = time.monotonic()
-        os.kill(worker, signal.SIGKILL)
-        assert once(server)[1]["allowed"]  # it waits in the port's queue for the next worker
-        took = time.monotonic() - begun
-        slow.join()
-        assert len(torn) == 1  # what was under way is lost: the API server sees EOF
+        with under_way(server, torn) as lost:
+            [worker] = children(server.popen.pid)
+            begun = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            assert once(server)[1]["allowed"]  # it waits in the port's queue for the next worker
+            took = time.monotonic() - begun
+        assert len(lost) == 1  # what was under way is lost: the API server sees EOF
         assert children(server.popen.pid) != [worker]
-        assert took < 3
+        assert took < 20
 
 
 def test_a_worker_that_comes_after_the_signal_knows_of_it():
@@ -184,29 +176,35 @@ def test_a_worker_that_comes_after_the_signal_knows_of_it():
 
 
 def test_probes_answer_while_the_application_is_built():
-    with started(building=1.5) as server:
-        statuses = []
-        end = time.monotonic() + 10
-        while 200 not in statuses and time.monotonic() < end:
-            with suppress(OSError):
+    with started(building="held") as server:
+        with server.holding():
+            for _ in range(4):
                 assert _status(f"{server.metrics}/healthz") == 200
-                statuses.append(_status(f"{server.metrics}/readyz"))
-            time.sleep(0.1)
-        assert set(statuses) == {503, 200}
-        assert statuses.index(200) > 3
+                assert _status(f"{server.metrics}/readyz") == 503
+        assert eventually(lambda: _status(f"{server.metrics}/readyz") == 200)
+        assert _status(f"{server.metrics}/healthz") == 200
         assert once(server)[1]["allowed"]
 
 
 def test_it_is_over_when_nobody_comes_and_at_twice_the_time_whoever_comes():
-    ending = Ending(0.2)
+    now = [100.0]
+    ending = Ending(15.0, lambda: now[0])
     assert not ending.over()
     ending.begin()
-    ending.asked()
     assert ending.begun
+    now[0] += 14.0
+    ending.asked()
     assert not ending.over()
-    time.sleep(0.25)
+    now[0] += 1.5
     assert not ending.over()  # somebody came lately
-    time.sleep(0.2)
+    now[0] += QUIET
+    assert ending.over()
+    ending.asked()
+    assert not ending.over()
+    now[0] = 129.0
+    ending.asked()
+    assert not ending.over()
+    now[0] = 130.0
     assert ending.over()
 
 

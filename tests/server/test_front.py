@@ -44,7 +44,7 @@ def validate(server, folder, client=None):
     context = ssl.create_default_context(cafile=folder / "ca")
     if client is not None:
         client.configure_cert(context)
-    connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=30)
     with closing(connection):
         connection.request("POST", "/validate", body(pod()), JSON)
         response = connection.getresponse()
@@ -118,7 +118,7 @@ def test_a_certificate_that_is_written_later(tmp_path):
 
 def _missing(server):
     with pytest.raises(urllib.error.HTTPError, match="503") as refused:
-        urllib.request.urlopen(f"{server.metrics}/readyz", timeout=5)
+        urllib.request.urlopen(f"{server.metrics}/readyz", timeout=30)
     with refused.value as told:
         return told.read()
 

@@ -30,8 +30,8 @@ class Ending:
     processes of a machine share too; 0 is never.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
         self._times = (ctypes.c_double * 2).from_buffer(mmap.mmap(-1, mmap.PAGESIZE))
 
     @property
@@ -41,16 +41,16 @@ class Ending:
 
     def begin(self) -> None:
         """From now on, clients are sent elsewhere."""
-        self._times[0] = time.monotonic()
+        self._times[0] = self._clock()
 
     def asked(self) -> None:
         """A review came."""
-        self._times[1] = time.monotonic()
+        self._times[1] = self._clock()
 
     def over(self) -> bool:
         """Whether the time is up and nobody came lately; at twice the time, whoever comes."""
         begun, last = self._times
-        now = time.monotonic()
+        now = self._clock()
         if not begun or now < begun + self.seconds:
             return False
         return now >= begun + 2 * self.seconds or now >= last + QUIET
