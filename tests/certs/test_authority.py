@@ -284,7 +284,7 @@ def _act(api, leaders, action):  # noqa: C901 - one branch an accident
                 api.edit(CONFIGURATION, change)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(ACTIONS, max_size=25))
 def test_every_leaf_that_may_be_served_is_trusted_by_every_api_server(actions):
     api = MemoryApi()

@@ -351,7 +351,7 @@ def test_whiteout_layer_of_the_wild() -> None:
     assert trees.problems == ()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(images())
 def test_sharing_nodes_changes_nothing(tars):
     try:
