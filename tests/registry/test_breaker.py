@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.cluster.support.processes import free_port
 from tests.registry.conftest import soon
 from tests.support.registry import Registry
 from webhook.errors import Blocked, DnsError, ImageError, ServerError, Unreachable
@@ -101,8 +102,8 @@ def test_a_registry_that_is_off_is_dialled_a_few_times_and_found_when_it_is_back
         default=HostSettings(plain_http=True),
         clock=lambda: clock[0],
     )
-    with Registry() as registry:
-        port = registry.host.partition(":")[2]
+    port = free_port()
+    with Registry(port=port):
         request = Request(url=f"http://registry.test:{port}/v2/", what="registry.test/app:1")
         with here.send(request, soon()) as response:
             assert response.status == 200
@@ -114,7 +115,7 @@ def test_a_registry_that_is_off_is_dialled_a_few_times_and_found_when_it_is_back
             here.send(request, soon())
     assert len(resolved) == FAILURES
 
-    with Registry(port=int(port)):
+    with Registry(port=port):
         with pytest.raises(Unreachable, match="tried again in 5 s"):
             here.send(request, soon())
         clock[0] += SECONDS

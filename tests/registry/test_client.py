@@ -207,7 +207,7 @@ def test_a_blob_that_is_left_early_costs_its_connection_only(image, client):
 @pytest.mark.parametrize("kind", ["manifests", "blobs"])
 def test_failure(image, client, fault, error, kind):
     with Registry({"team/app:1": image}, faults={f"*/{kind}/*": fault}) as registry:
-        source, limit = client(), soon(1.0)
+        source, limit = client(), soon(1.0 if error is DeadlineExceeded else 10.0)
 
         def fetch():
             if kind == "manifests":

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import urllib3
 
+from tests.cluster.support.processes import free_port, listens, running
 from tests.registry.conftest import layer_of, soon
 from tests.support import forge
 from webhook.errors import NotFound, Unauthorized
@@ -53,9 +50,8 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = free_port()
+    host = f"127.0.0.1:{port}"
     (folder / "htpasswd").write_text(PASSWORDS)
     config = {
         "version": "0.1",
@@ -65,29 +61,9 @@ def server(tmp_path_factory) -> Iterator[Server]:
         "auth": {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}},
     }
     (folder / "config.yml").write_text(json.dumps(config))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log
-        )
-        try:
-            _wait(host, process, folder / "log")
-            yield Server(host)
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
-
-
-def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    name, _, port = host.partition(":")
-    for _ in range(200):
-        assert process.poll() is None, log.read_text()
-        try:
-            socket.create_connection((name, int(port)), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"docker-registry does not listen: {log.read_text()}")
+    command = ["docker-registry", "serve", folder / "config.yml"]
+    with running(command, log=folder / "log", ready=lambda: listens(port)):
+        yield Server(host)
 
 
 def test_an_image(server, client, image):

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.registry.conftest import HERE, soon
@@ -93,8 +93,8 @@ def test_a_waiting_connection_that_died_is_replaced(transport):
     "fault",
     [
         pytest.param(faulty.stall(), id="no answer"),
-        pytest.param(faulty.drip(every=0.05, headers=True), id="a head that drips"),
-        pytest.param(faulty.drip(every=0.1), id="a body that drips"),
+        pytest.param(faulty.drip(every=0.3, headers=True), id="a head that drips"),
+        pytest.param(faulty.drip(every=0.3), id="a body that drips"),
     ],
 )
 def test_the_deadline_is_total(transport, fault):
@@ -103,7 +103,7 @@ def test_the_deadline_is_total(transport, fault):
         begun = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="not finished in time"):
             get(transport(), ask(registry, "/long"), soon(0.5))
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10  # all of either takes 20 s
 
 
 def test_a_tls_body_that_drips_is_cut(transport, server_tls, ca_file):
@@ -234,7 +234,7 @@ def test_who_says_429_and_no_more_is_left_alone(transport):
 def test_retry_after_that_does_not_fit_is_the_answer_at_once(transport):
     pauses = []
     with Registry(faults={BASE: faulty.status(429, Retry_After="60")}) as registry:
-        assert get(transport(sleep=pauses.append), ask(registry), soon(5))[0] == 429
+        assert get(transport(sleep=pauses.append), ask(registry), soon(30))[0] == 429
         assert len(registry.requests) == 1
     assert pauses == []
 
@@ -242,18 +242,18 @@ def test_retry_after_that_does_not_fit_is_the_answer_at_once(transport):
 def test_whoever_asks_as_the_same_account_leaves_it_alone_too(transport):
     """Waits where that fits, else is told; others, and other registries, are asked."""
     pauses = []
-    here = transport(sleep=pauses.append)
+    here = transport(sleep=pauses.append, clock=lambda: 0.0)
     with Registry(faults={BASE: faulty.status(429, Retry_After="40")}) as registry:
-        assert get(here, ask(registry), soon(5))[0] == 429
+        assert get(here, ask(registry), soon(30))[0] == 429
         with pytest.raises(RateLimited, match="asked to be left alone for 40 s more"):
-            get(here, ask(registry), soon(5))
+            get(here, ask(registry), soon(30))
         assert len(registry.requests) == 1
-        assert get(here, ask(registry, whose="Secret team/regcred"), soon(5))[0] == 429
+        assert get(here, ask(registry, whose="Secret team/regcred"), soon(30))[0] == 429
         registry.faults = {}
-        assert get(here, ask(registry), soon(50))[0] == 200
-        assert pauses == [pytest.approx(40, abs=5)]
+        assert get(here, ask(registry), soon(100))[0] == 200
+        assert pauses == [40]
         with Registry() as other:
-            assert get(here, ask(other), soon(5))[0] == 200
+            assert get(here, ask(other), soon(30))[0] == 200
 
 
 def test_whoever_wants_to_be_left_alone_for_ever_is_asked_again_in_two_minutes():
@@ -276,7 +276,7 @@ def test_the_429_of_another_host_is_its_own(transport):
         Registry(faults={BASE: faulty.redirect(other.url + "/v2/")}) as registry,
     ):
         for _ in range(2):
-            assert get(here, ask(registry), soon(5))[0] == 429
+            assert get(here, ask(registry), soon(30))[0] == 429
         assert len(registry.requests) == 2
 
 
@@ -365,7 +365,6 @@ def test_where_redirects_do_not_lead(transport, target, error):
 @example("http://[")
 @example("//\x00")
 @example("http://a:b:c@[::1]:x/")
-@settings(deadline=None)
 def test_any_location_leads_to_an_answer_or_an_error_of_ours(target):
     with contextlib.suppress(ImageError):
         request = Request(url="https://registry.test/v2/", what="app:1")
