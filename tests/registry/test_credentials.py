@@ -227,7 +227,7 @@ def test_a_hosts_own_helper_goes_before_the_store(helper):
 
 def test_an_identity_token_of_a_helper(helper):
     helper('cat >/dev/null; echo \'{"Username": "<token>", "Secret": "b"}\'')
-    assert ask_helper("test", "h", 5) == Credentials(identity_token="b")
+    assert ask_helper("test", "h", 60) == Credentials(identity_token="b")
 
 
 def test_a_helper_that_knows_nothing_leaves_it_to_the_file(helper):
@@ -255,8 +255,8 @@ def test_a_helper_that_fails_is_not_taken_for_nobody(helper, script, words):
     helper(script)
     begun = time.monotonic()
     with pytest.raises(Unauthorized, match=words) as caught:
-        ask_helper("test", "registry.example", 0.3 if "sleep" in script else 10)
-    assert time.monotonic() - begun < 5
+        ask_helper("test", "registry.example", 0.3 if "sleep" in script else 60)
+    assert time.monotonic() - begun < 30
     assert "docker-credential-test" in caught.value.detail
     assert "s3cret" not in caught.value.detail
 
