@@ -49,25 +49,28 @@ def test_the_error_comes_after_the_items_before_it() -> None:
 
 
 def test_left_early_it_ends() -> None:
-    made: list[int] = []
+    made: list[threading.Thread] = []
 
     def endless() -> Iterator[int]:
         while True:
-            made.append(1)
+            made.append(threading.current_thread())
             yield 1
 
-    before = threading.active_count()
     with ahead(endless(), depth=3) as items:
         next(items)
 
-    assert threading.active_count() == before
+    assert not made[0].is_alive()
     assert len(made) <= 1 + 3 + 1
 
 
 def test_left_by_an_error_it_ends() -> None:
-    before = threading.active_count()
+    begun: list[threading.Thread] = []
 
-    with pytest.raises(KeyError), ahead(iter(range(100))):
+    def making() -> Iterator[int]:
+        begun.append(threading.current_thread())
+        yield from range(100)
+
+    with pytest.raises(KeyError), ahead(making()):
         raise KeyError
 
-    assert threading.active_count() == before
+    assert not any(thread.is_alive() for thread in begun)

@@ -203,7 +203,7 @@ def test_a_file_that_goes_or_grows_before_it_is_read(tmp_path):
 
 def test_archives_leave_no_descriptors_open(tmp_path):
     path = write(tmp_path / "a.tar", forge.tar(ENTRIES))
-    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         read(Tar.open(path, Limits()), "big")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    # By name: those of other threads come and go.
+    assert path not in map(os.path.realpath, Path("/proc/self/fd").iterdir())
