@@ -100,9 +100,9 @@ def test_long_links_cost_little():
     """Each link may have thousands of parts, and lead to the next."""
     links = {f"/{'x/' * 2000 * n}l": "x/" * 2000 + "l" for n in range(41)}
     programs = Programs(executables={}, links=links)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert Root(programs=programs, architecture="amd64", path="").obstacle("/l") is not None
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 5
 
 
 def test_many_links_cost_little():

@@ -131,10 +131,10 @@ def test_compile_faults(expression, fault):
 
 def test_regular_expressions_do_not_backtrack():
     """RE2: a hostile label costs no more than its length."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = ask("container.x.matches('(a+)+$')", document={"x": "a" * 100_000 + "b"})
     assert found == FAILED
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 5
 
 
 def test_deep_pods():
