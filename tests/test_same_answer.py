@@ -57,7 +57,7 @@ def gate(common, tmp_path_factory):
 def by_webhook(review, gate):
     """The response of the running webhook."""
     headers = {"Content-Type": "application/json"}
-    answer = request("POST", gate.url, review, headers=headers, trust=gate.trust)
+    answer = request("POST", f"{gate.url}?timeout=30s", review, headers=headers, trust=gate.trust)
     assert answer.status == 200
     return answer.json["response"]
 

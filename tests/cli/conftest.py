@@ -84,7 +84,7 @@ def refused_start(arguments: Sequence[str], folder: Path) -> str:
     """Why ``slimgate serve`` does not start there: 64 and one line, before anything listens."""
     ran = subprocess.run(
         [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0", *arguments],
-        capture_output=True, text=True, check=False, cwd=folder, timeout=30,
+        capture_output=True, text=True, check=False, cwd=folder, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 64
     return one_line(ran.stderr)

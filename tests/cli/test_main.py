@@ -175,7 +175,7 @@ def test_a_locale_without_the_characters(layout, tmp_path):
 
 @pytest.mark.parametrize(
     ("timeout", "code"),
-    [pytest.param("5s", 2, id="deadline"), pytest.param("60s", 130, id="Ctrl-C")],
+    [pytest.param("10s", 2, id="deadline"), pytest.param("60s", 130, id="Ctrl-C")],
 )
 def test_the_end_waits_for_no_registry(timeout, code):
     """A registry that never answers holds up neither a deadline nor Ctrl-C."""
@@ -192,11 +192,11 @@ def test_the_end_waits_for_no_registry(timeout, code):
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
-            assert asked.wait(30)
+            assert asked.wait(60)
             begun = time.monotonic()
             if code == 130:
                 process.send_signal(signal.SIGINT)
-            error = process.communicate(timeout=30)[1]
+            error = process.communicate(timeout=60)[1]
 
     assert (process.returncode, error.strip()) == (code, b"")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25  # a registry that is silent is left after 30

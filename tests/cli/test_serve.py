@@ -35,16 +35,16 @@ def _serving(*arguments: str) -> Iterator[str]:
             yield next(line["validate"] for line in lines if line["event"] == "listening")
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=40)
+            process.communicate(timeout=120)
     assert process.returncode == 0
 
 
 def _post(url: str, body: bytes) -> dict:
     trusting = ssl._create_unverified_context()
     request = urllib.request.Request(
-        f"{url}?timeout=10s", body, {"Content-Type": "application/json"}, method="POST"
+        f"{url}?timeout=30s", body, {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, context=trusting, timeout=20) as answer:
+    with urllib.request.urlopen(request, context=trusting, timeout=60) as answer:
         return json.load(answer)["response"]
 
 
@@ -81,7 +81,7 @@ def test_the_metrics_tell_when_the_certificate_ends(tmp_path):
     def told(url):
         trusting = ssl._create_unverified_context()
         at = url.replace("/validate", "/metrics")
-        with urllib.request.urlopen(at, context=trusting, timeout=20) as answer:
+        with urllib.request.urlopen(at, context=trusting, timeout=60) as answer:
             text = answer.read().decode()
         name = 'slimgate_certificate_expiry_timestamp_seconds{certificate="served"}'
         return [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)]

@@ -60,7 +60,7 @@ def _fuzz(name: str, folder: Path) -> Run:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=SECONDS + 120,
+        timeout=SECONDS + 600,
         check=False,
     )
     failed = [path.read_bytes() for path in (folder / ".fuzz" / "failed" / name).iterdir()]

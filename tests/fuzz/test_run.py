@@ -47,7 +47,7 @@ def test_faults_are_found(body: str, error: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     kept = list((tmp_path / ".fuzz" / "failed" / "passwd").iterdir())

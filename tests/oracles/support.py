@@ -99,7 +99,7 @@ def running(program: Path, *arguments: str) -> Iterator[Ask]:
 
         yield ask
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 _RARELY = st.sampled_from([*[False] * 15, True])
