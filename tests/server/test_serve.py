@@ -35,7 +35,7 @@ from webhook.server.tls import REQUEST
 from webhook.server.worker import CONNECTIONS
 
 JSON = {"Content-Type": "application/json"}
-AT_ONCE = 8
+AT_ONCE = 8.0
 """Seconds: what waits for a client to be cut off takes ten, or five for each of many."""
 
 
@@ -77,7 +77,7 @@ def under_way(server, asks=lambda server: once(server, "held:1")):
     thread = threading.Thread(target=lambda: answers.append(asks(server)))
     with server.holding():
         thread.start()
-        assert eventually(lambda: are_under_way(server, 1), seconds=30)
+        assert eventually(lambda: are_under_way(server, 1))
         yield answers
     thread.join()
 
@@ -280,7 +280,7 @@ def test_a_dripping_client_is_cut_off(server):
     raw = socket.create_connection((server.host, server.port), 30)
     tls = ssl._create_unverified_context().wrap_socket(raw)
     with tls, pytest.raises((ssl.SSLError, ConnectionError)):
-        _drip(tls, seconds=30)
+        _drip(tls)
     assert REQUEST - 1 < time.monotonic() - begun < 2 * REQUEST
 
 
@@ -475,7 +475,7 @@ def test_a_worker_that_ends_is_replaced_and_takes_nothing_with_it():
         once(server)
         [worker] = _children(server.popen.pid)
         os.kill(worker, signal.SIGTERM)
-        assert eventually(lambda: _children(server.popen.pid) not in ([worker], []), seconds=30)
+        assert eventually(lambda: _children(server.popen.pid) not in ([worker], []))
         assert worker not in _children(server.popen.pid)
         assert once(server)[1]["allowed"]
         assert Path(server.ca).exists()

@@ -20,6 +20,12 @@ from webhook.store.sqlite import SQLite
 from webhook.store.tiered import Place, Tiered
 from webhook.store.valkey import Server, Valkey
 
+PATIENT = """
+from webhook.store import sqlite, valkey
+sqlite._WAIT = valkey._CONNECT = valkey._ANSWER = 20.0
+"""
+"""How another process waits for a shelf on a busy machine."""
+
 
 @dataclass
 class Watched:
@@ -67,6 +73,14 @@ class Shelves:
         """It once more, with nothing in common but the file or the server."""
         self.opened.append(self.open(watch or Watched()))
         return self.opened[-1]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A machine that pauses for a second is no trouble of the shelf."""
+    monkeypatch.setattr("webhook.store.sqlite._WAIT", 20.0)
+    for seconds in ("_CONNECT", "_ANSWER"):
+        monkeypatch.setattr(f"webhook.store.valkey.{seconds}", 20.0)
 
 
 @pytest.fixture
