@@ -21,6 +21,13 @@ from tests.support.registry import Registry
 from webhook.limits import MIB
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A machine that pauses for a second is no trouble of a store, which would end a run."""
+    for name in ("sqlite._WAIT", "valkey._CONNECT", "valkey._ANSWER"):
+        monkeypatch.setattr(f"webhook.store.{name}", 20.0)
+
+
 @pytest.fixture(scope="module")
 def taken():
     return verdicts(rounds=1, layer=4 * MIB, per_second=1e9)
