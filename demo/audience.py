@@ -39,7 +39,7 @@ def in_the_api_servers_words(gate: Gate) -> Ask:
     def ask(pod: Mapping[str, Any], namespace: str) -> Answer:
         body = json.dumps(_review(pod, namespace)).encode()
         headers = {"Content-Type": "application/json"}
-        answer = request("POST", f"{gate.url}?timeout=10s", body, headers=headers, trust=gate.trust)
+        answer = request("POST", f"{gate.url}?timeout=30s", body, headers=headers, trust=gate.trust)
         if answer.status != HTTPStatus.OK:
             raise RuntimeError(f"slimgate answered {answer.status}: {answer.body.decode()}")
         return as_kubectl_shows(answer.json["response"], pod["metadata"]["name"])

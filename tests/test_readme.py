@@ -97,7 +97,7 @@ def test_refusal_is_real():
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     (said,) = re.findall(

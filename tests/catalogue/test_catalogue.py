@@ -16,6 +16,7 @@ from itertools import groupby
 import pytest
 
 from tests.catalogue import page
+from tests.cluster.support.processes import eventually
 from tests.support.source import ForgedSource
 from webhook.evaluate import evaluate
 from webhook.gather.gatherer import Caches, Gatherer
@@ -60,6 +61,7 @@ def reading(request):
         yield Here
         return
     own = Own()
+    assert eventually(own.path.exists)
     yield lambda limits: Apart(own.path, limits, restart=own.restart)
     own.close()
 
@@ -83,7 +85,7 @@ def gather(lanes, reading):
             opening=lanes[0],
             reading=lanes[1],
             clock=time.monotonic,
-            background=30,
+            background=60,
             reader=reading(case.limits),
         )
 
@@ -162,7 +164,7 @@ def gathered(case, images):
 
 def until(case):
     """When a review is over."""
-    return Deadline.after(0.2 if case.drips else 20, time.monotonic)
+    return Deadline.after(0.2 if case.drips else 60, time.monotonic)
 
 
 def told_of(item):

@@ -17,9 +17,10 @@ import trustme
 
 from tests.cli.conftest import refused_start
 from tests.cli.test_review import NAMESPACES
+from tests.cluster.support.processes import eventually
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
-from tests.support.served import review
+from tests.support.served import _reads, children, review
 from webhook.certs.issue import read_certificates
 
 
@@ -32,7 +33,9 @@ def _serving(*arguments: str) -> Iterator[str]:
     ) as process:  # fmt: skip
         try:
             lines = (json.loads(line) for line in process.stderr)
-            yield next(line["validate"] for line in lines if line["event"] == "listening")
+            url = next(line["validate"] for line in lines if line["event"] == "listening")
+            assert eventually(lambda: any(map(_reads, children(process.pid))))
+            yield url
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=120)
