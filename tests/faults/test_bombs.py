@@ -30,7 +30,7 @@ from webhook.limits import GIB, MIB
 BIG = bool(os.environ.get("SLIMGATE_BOMBS"))
 ENTRIES, BYTES, HEADERS = (2_000_000, 20 * GIB, 4_096) if BIG else (100_000, GIB // 2, 256)
 """Limits on entries and unpacked bytes, and MiB of PAX headers that are all within them."""
-SECONDS = 120.0 if BIG else 20.0
+SECONDS = 120.0 if BIG else 60.0
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def test_it_is_refused_within_bounds_and_the_next_image_is_read(servers, tls, bo
             served, before = servers[mode], limits_crossed(servers[mode])
             begun = time.monotonic()
             with watched(served) as peak:
-                answer = served.ask(f"{registry.host}/team/bomb:1", seconds=30)
+                answer = served.ask(f"{registry.host}/team/bomb:1")
                 while "deadline" in str(answer) and time.monotonic() - begun < SECONDS:
-                    answer = served.ask(f"{registry.host}/team/bomb:1", seconds=30)
+                    answer = served.ask(f"{registry.host}/team/bomb:1")
             took = time.monotonic() - begun
             assert (limits_crossed(served) > before) is (bomb.says != "/bin/sh")
             let_in(served.ask(f"{registry.host}/{mode.lower()}/app:1"))

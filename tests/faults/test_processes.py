@@ -12,8 +12,9 @@ import re
 import shutil
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -25,20 +26,21 @@ from redis import Redis
 from tests.cluster.support.processes import Service, eventually, kept
 from tests.faults.answers import in_both, judge_new_ones, let_in, refused
 from tests.faults.images import app, layer_of
-from tests.server.test_serve import _half_body, _half_header, _half_hello, _silent
+from tests.server.test_serve import AT_ONCE, _half_body, _half_header, _half_hello, _silent
 from tests.support.registry import Registry, drip, stall
 from tests.support.served import JSON, ROOT, Served, both, children, review
 from tests.support.valkey import server as valkey
 from webhook.review.admission import MAX_BODY
 
 
-def release(folder: Path, file: str, before: str, after: str) -> Path:
-    """The sources of another release: this one but for a text in a file of ``webhook``."""
+def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
+    """The sources of another release: this one but for texts in files of ``webhook``."""
     shutil.copytree(ROOT / "webhook", folder / "webhook")
-    changed = folder / "webhook" / file
-    text = changed.read_text()
-    assert text.count(before) == 1
-    changed.write_text(text.replace(before, after))
+    for file, before, after in changes:
+        changed = folder / "webhook" / file
+        text = changed.read_text()
+        assert text.count(before) == 1
+        changed.write_text(text.replace(before, after))
     return folder
 
 
@@ -67,7 +69,7 @@ def test_a_worker_that_is_killed_leaves_nothing_half_and_nothing_old(tls, ca_fil
                     review.result()
                 begun = time.monotonic()
                 found = served.ask(moved), served.ask(half)
-                assert time.monotonic() - begun < 15
+                assert time.monotonic() - begun < 40  # where its claim holds it is sixty
                 assert served.worker != killed
                 return found
 
@@ -84,11 +86,9 @@ def test_readers_that_are_killed_are_counted_and_lose_their_own_layer(tls, ca_fi
             served = servers[mode]
             with Registry(tls=tls) as registry:
                 judge_new_ones(registry, mode, served)
-                job = killed_while_reading(registry, served, children)
+                job = killed_while_reading(registry, served)
                 judge_new_ones(registry, mode, served)
-                all_of_them = killed_while_reading(
-                    registry, served, lambda reader: [reader, *children(reader)]
-                )
+                all_of_them = killed_while_reading(registry, served, whole=True)
                 judge_new_ones(registry, mode, served)
             deaths = re.findall(DEATHS, served.get("/metrics"), re.MULTILINE)
             told = [one["detail"] for one in served.said() if one["event"] == "reader-died"]
@@ -105,18 +105,24 @@ DEATHS = r'^slimgate_reader_deaths_total{death="(\w+)"} (\S+)$'
 
 
 def killed_while_reading(
-    registry: Registry, served: Served, victims: Callable[[int], list[int]]
+    registry: Registry, served: Served, *, whole: bool = False
 ) -> dict[str, Any]:
-    """What is answered where processes are killed while the image's layer drips in."""
-    image = app()
+    """What is answered where who reads the image's layer is killed while that drips in.
+
+    ``whole``: after the process that begins such ones.
+    """
+    image, killed = app(), threading.Event()
     registry.add("team/app:1", image)
-    registry.faults = {layer_of(image): drip(every=0.01)}
+    registry.faults = {layer_of(image): drip(every=0.1, until=killed)}
+    (reader,) = children(served.worker)
+    assert eventually(lambda: not children(reader))  # of layers from before
     with ThreadPoolExecutor() as threads:
         review = threads.submit(served.ask, f"{registry.host}/team/app@{image.digest}")
-        assert eventually(lambda: registry.count(layer_of(image)))
-        (reader,) = children(served.worker)
-        for pid in victims(reader):
+        # It may be begun after the layer was asked for.
+        assert eventually(lambda: registry.count(layer_of(image)) and children(reader))
+        for pid in [*([reader] if whole else []), *children(reader)]:
             os.kill(pid, signal.SIGKILL)
+        killed.set()
         return review.result()
 
 
@@ -134,7 +140,7 @@ def test_clients_that_stall_stop_nobody(servers, tls):
                     kept.enter_context(stalled(raw))
             begun = time.monotonic()
             answer = served.ask(f"{registry.host}/team/app:1")
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < AT_ONCE
             return answer
 
     for mode, answer in in_both(asked).items():
@@ -179,9 +185,11 @@ def test_a_bug_is_answered_with_where_to_look_and_the_next_review_is_right(tls, 
     """34: a release with a bug in one of its checks, and a policy with a rule that fails."""
     sources = release(
         tmp_path / "buggy",
-        "checks/no_shell.py",
-        "    if subject.windows:\n",
-        '    assert "bug" not in str(subject.reference), "a bug"\n    if subject.windows:\n',
+        (
+            "checks/no_shell.py",
+            "    if subject.windows:\n",
+            '    assert "bug" not in str(subject.reference), "a bug"\n    if subject.windows:\n',
+        ),
     )
     policy = tmp_path / "policy.yaml"
     rule = "  rules: [{name: mine, expression: \"image.labels['x'] == 'y'\", message: m}]\n"
@@ -231,15 +239,14 @@ def test_a_store_that_lies_or_hangs_is_a_miss(tls, ca_file, tmp_path):
             refused(mode, found, "/bin/sh", kind="violations")
 
         in_both(judge)
-        with Redis(port=port) as redis:
-            facts = [key for key in redis.scan_iter() if redis.type(key) == b"string"]
-            assert len(facts) >= 6
-            for key in facts:
-                redis.setrange(key, 40, b"another")
-        for served in servers.values():
+        for mode, served in servers.items():  # what the first one finds broken it puts right
+            with Redis(port=port) as redis:
+                facts = [key for key in redis.scan_iter() if redis.type(key) == b"string"]
+                assert facts
+                for key in facts:
+                    redis.setrange(key, 40, b"another")
             os.kill(served.worker, signal.SIGKILL)
-        in_both(judge)
-        for served in servers.values():
+            judge(mode)
             assert 'outcome="broken"' in served.get("/metrics")
 
         service.process.send_signal(signal.SIGSTOP)
@@ -263,13 +270,16 @@ def kept_in_a_server(folder: Path) -> Iterator[tuple[Service, int, tuple[str, ..
 
 def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
     """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
-    old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
+    # A server that answers late is a miss, and a busy machine late.
+    patient = ("store/valkey.py", "_ANSWER: Final = 0.5", "_ANSWER: Final = 20.0")
+    shells = ("image/names.py", "        sh | ash |", "        ash |")
+    old, new = release(tmp_path / "old", patient, shells), release(tmp_path / "new", patient)
     image = app(shell=True)
     with (
         kept_in_a_server(tmp_path) as (_, _, options),
         Registry({"team/app:1": image}, tls=tls) as registry,
         both(tmp_path / "old-replicas", "--ca-file", ca_file, *options, root=old) as before,
-        both(tmp_path / "new-replicas", "--ca-file", ca_file, *options) as after,
+        both(tmp_path / "new-replicas", "--ca-file", ca_file, *options, root=new) as after,
     ):
         name = f"{registry.host}/team/app:1"
         for mode in before:

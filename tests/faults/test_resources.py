@@ -26,7 +26,7 @@ from tests.faults.images import app
 from tests.soak.soak import sample
 from tests.store.test_sqlite import fill, mounted, remount
 from tests.support.registry import Fault, Registry
-from tests.support.served import MODES, Served, both, review, serving
+from tests.support.served import MODES, Served, both, children, review, serving
 from webhook.limits import KIB, MIB
 
 
@@ -84,7 +84,14 @@ def cgroup(name: str) -> Iterator[Path]:
             pytest.skip(f"no bound on memory in {folder}")
         yield folder
     finally:
+        assert eventually(partial(removed, folder))
+
+
+def removed(folder: Path) -> bool:
+    """Whether it could be: processes that were killed may take a moment to be gone."""
+    with suppress(OSError):
         folder.rmdir()
+    return not folder.exists()
 
 
 def limit_of(folder: Path) -> Path:
@@ -94,6 +101,11 @@ def limit_of(folder: Path) -> Path:
 def used_in(folder: Path) -> int:
     first = folder / "memory.usage_in_bytes"
     return int((first if first.exists() else folder / "memory.current").read_text())
+
+
+def nothing_is_read(served: Served) -> bool:
+    """Whether whoever read a layer is gone, and its memory with it."""
+    return not any(map(children, children(served.worker)))
 
 
 def sent(served: Served, body: bytes) -> int | None:
@@ -117,11 +129,12 @@ def test_memory_runs_out(tls, ca_file, tmp_path):
                 serving(tmp_path / mode, "--ca-file", ca_file, *told, before=before)
             )
             judge_new_ones(registry, mode, servers[mode])
+            assert eventually(partial(nothing_is_read, servers[mode]))
             limit_of(folder).write_text(str(used_in(folder) + 48 * MIB))
 
         def asked(mode: str) -> dict[str, Any]:
             served, worker = servers[mode], servers[mode].worker
-            answer = served.ask(f"{registry.host}/team/big:1", seconds=30)
+            answer = served.ask(f"{registry.host}/team/big:1")
             large = b'"metadata": {"x": "' + b"x" * MIB + b'", '
             padded = review("app:1").replace(b'"metadata": {', large)
             with ThreadPoolExecutor(16) as threads:

@@ -48,7 +48,7 @@ def asked(images, served):
 
 def answer(one, image):
     """Whether it is allowed; None for: come again."""
-    one.request("POST", "/validate?timeout=10s", review(image), JSON)
+    one.request("POST", "/validate?timeout=30s", review(image), JSON)
     response = one.getresponse()
     body = response.read()
     if response.status == 503:

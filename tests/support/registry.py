@@ -82,8 +82,13 @@ def stall(*, times: int | None = None) -> Fault:
     return Fault(lambda handler, _: handler.linger(), times)
 
 
-def drip(*, every: float = 0.05, headers: bool = False) -> Fault:
-    """The right answer, one byte at a time; with ``headers``, its head as well."""
+def drip(
+    *, every: float = 0.05, headers: bool = False, until: threading.Event | None = None
+) -> Fault:
+    """The right answer, one byte at a time; with ``headers``, its head as well.
+
+    It waits for ``every`` seconds after each, ``until`` something has happened.
+    """
 
     def strike(handler: _Handler, answer: Answer) -> None:
         head = handler.head(answer)
@@ -91,7 +96,8 @@ def drip(*, every: float = 0.05, headers: bool = False) -> Fault:
             handler.wfile.write(head)
         for byte in (head if headers else b"") + answer.body:
             handler.wfile.write(bytes([byte]))
-            if handler.registry.closing.wait(every):
+            over = until is not None and until.is_set()
+            if handler.registry.closing.wait(0 if over else every):
                 return
 
     return Fault(strike)

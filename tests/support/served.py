@@ -52,14 +52,17 @@ class Served:
         trust = ssl.create_default_context(cafile=self.authority)
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=trust, timeout=timeout)
 
-    def ask(self, *images: str, seconds: int = 10) -> dict[str, Any]:
-        """What it answers to a pod of these images, within that ``timeout``; HTTP 200."""
+    def ask(self, *images: str, seconds: int = 30) -> dict[str, Any]:
+        """What it answers to a pod of these images, within that ``timeout``; HTTP 200.
+
+        By default within the longest one that there is: a test machine may stand still for seconds.
+        """
         status, body = self.post(review(*images), seconds=seconds)
         assert status == 200, body
         response: dict[str, Any] = json.loads(body)["response"]
         return response
 
-    def post(self, body: bytes, *, seconds: int = 10) -> tuple[int, bytes]:
+    def post(self, body: bytes, *, seconds: int = 30) -> tuple[int, bytes]:
         """The status and the body that answer any bytes."""
         with closing(self.connection()) as one:
             one.request("POST", f"/validate?timeout={seconds}s", body, JSON)
@@ -182,8 +185,9 @@ def _reads(worker: int) -> bool:
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log, but for what ends a start."""
-    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    """The lines of a log that are whole, but for what ends a start."""
+    whole = log.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
 
 def children(pid: int) -> list[int]:
