@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,39 +47,67 @@ def test_outside_a_pod_it_asks_for_a_kubeconfig(slimgate, tmp_path):
 
 def test_without_an_api_server_it_lives_and_waits(tmp_path):
     """Alive, not ready, and gone at once when told so."""
-    port, log = free_port(), tmp_path / "log"
-    with closed_port() as nobody:
-        config = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{nobody}"}}],
-            "users": [{"name": "u", "user": {"token": "secret-token"}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        (tmp_path / "config").write_text(json.dumps(config))
-        (tmp_path / "state").mkdir()
-        words = ("--state", tmp_path / "state", "--namespace", "x", "--name", "gate")
-        places = ("--kubeconfig", tmp_path / "config", "--metrics", f"127.0.0.1:{port}")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "webhook", "controller", *words, *places], stderr=output
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            assert eventually(lambda: answers(f"{url}/readyz", status=503))
-            assert eventually(lambda: told(url))
-            assert answers(f"{url}/healthz")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            status = process.wait(60)
-    assert status == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    with closed_port() as nobody, controller(tmp_path, nobody) as (process, url):
+        assert eventually(lambda: told(url))
+        assert answers(f"{url}/healthz")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    log = (tmp_path / "log").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
     watching = [one for one in lines if one["event"] == "watch-error"]
     assert len(watching) == 3  # one for each kind, however often it is tried
-    assert "secret-token" not in log.read_text()
+    assert "secret-token" not in log
+
+
+def test_it_ends_where_it_was_frozen_when_told_so(tmp_path):
+    """Any of its threads may be given the signal then: most of three would not have ended."""
+    with closed_port() as nobody, contextlib.ExitStack() as stack:
+        running = []
+        for name in "abc":
+            (tmp_path / name).mkdir()
+            running.append(stack.enter_context(controller(tmp_path / name, nobody)))
+        for process, url in running:
+            assert eventually(lambda url=url: told(url))
+            process.send_signal(signal.SIGSTOP)
+            assert eventually(lambda one=process: state(one) == "T")
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+        assert [process.wait(60) for process, _ in running] == [0, 0, 0]
+
+
+@contextlib.contextmanager
+def controller(folder, nobody):
+    """One whose API server is away, and where its probes are."""
+    port = free_port()
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{nobody}"}}],
+        "users": [{"name": "u", "user": {"token": "secret-token"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (folder / "config").write_text(json.dumps(config))
+    (folder / "state").mkdir()
+    words = ("--state", folder / "state", "--namespace", "x", "--name", "gate")
+    places = ("--kubeconfig", folder / "config", "--metrics", f"127.0.0.1:{port}")
+    command = [sys.executable, "-m", "webhook", "controller", *words, *places]
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output)
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def state(process):
+    """As the kernel has it: S sleeps, T is stopped."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def told(url):
     """Whether it has met what is wrong with each kind: every watch is a thread of its own."""
+    if not answers(f"{url}/readyz", status=503):
+        return False
     said = request("GET", f"{url}/readyz").body
     return all(
         kind in said for kind in (b"/imagepolicies", b"/api/v1/namespaces", b"/api/v1/nodes")

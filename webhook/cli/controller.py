@@ -154,29 +154,45 @@ def command(
         linger=linger or 0.0,
     )
     registry, log = CollectorRegistry(), json_log(sys.stderr)
-    stop, over = threading.Event(), threading.Event()
     ProcessCollector(registry=registry)
     running: list[Controller] = []
-    if metrics is not None:
+    listener = None if metrics is None else bound(metrics)
+    stop, over = _told_to_end()
+    if listener is not None:
         app = probe_app(
             dead=lambda: running[0].dead() if running else None,
             missing=lambda: running[0].missing() if running else "not begun yet",
             exposition=lambda: generate_latest(registry),
         )
-        serve_probes(bound(metrics), app)
+        serve_probes(listener, app)
 
-    def end(number: int, _frame: object) -> None:
-        if stop.is_set() or number == signal.SIGINT:
-            over.set()
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
     report = _reporter(log)
     reads_secrets = pull_secrets == "read"
     controller = Controller(connect(settings), duties, registry, report, reads_secrets)
     running.append(controller)
     controller.run(stop, over)
+
+
+def _told_to_end() -> tuple[threading.Event, threading.Event]:
+    """Set when the end is to begin, and when it is to be over.
+
+    A thread takes the signals, and no other does. Python runs a handler in the main thread only,
+    and where that waits for a lock and the kernel gave the signal to another thread (as it does
+    when a process is frozen meanwhile), it would wait on.
+    """
+    stop, over = threading.Event(), threading.Event()
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # threads begun from here on have it so
+
+    def wait() -> None:
+        first = signal.sigwait(signals)
+        stop.set()
+        if first != signal.SIGINT:
+            signal.sigwait(signals)
+        over.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop, over
 
 
 def _own_namespace() -> str:
