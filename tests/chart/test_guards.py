@@ -65,10 +65,11 @@ def guarded(api, helm):
     values = merged(NEEDED, {"guards": {"labels": ["stage"]}})
     live = replace(helm, kubeconfig=api.folder / "kubeconfig")
     live.must("install", "slimgate", CHART, "--wait=hookOnly", values=values)
+    # Refused by the guards, that is: without rights, as in the first moment, it would be anyway.
     probe = ("label", "namespace", "shop", "slimgate.dev/probe=x", "--dry-run=server", *TENANT)
-    assert eventually(lambda: api.kubectl(*probe).status != 0)
-    probe = ("delete", *REGISTRATION, "--dry-run=server", *OPERATOR)
-    assert eventually(lambda: api.kubectl(*probe).status != 0)
+    assert eventually(lambda: "may update imagepolicies" in api.kubectl(*probe).err)
+    registration = ("delete", *REGISTRATION, "--dry-run=server", *OPERATOR)
+    assert eventually(lambda: "slimgate's registration" in api.kubectl(*registration).err)
     yield api
     live.must("uninstall", "slimgate", "--wait=hookOnly")
     api.must("delete", "-f", "-", "--wait=false", stdin=RIGHTS)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.chart.conftest import CHART, NEEDED, ROOT, merged
+from tests.cluster.support.processes import eventually
 
 pytestmark = pytest.mark.cluster
 CONTROLLER = ("--as", "system:serviceaccount:gate:slimgate", "--field-manager", "slimgate")
@@ -228,19 +229,26 @@ def test_uninstall_leaves_only_the_definition(api, live):
 
 
 def test_webhook_comes_last_and_goes_first(api, live):
-    """No moment with a registration and nobody to answer: seen in the audit log."""
+    """No moment with a registration and nobody to answer: seen in the audit log.
 
-    def told(verbs):
-        lines = (api.folder / "audit.log").read_text().splitlines()[before:]
-        events = [json.loads(line) for line in lines]
+    It is written after the answers, and not always in the order of the requests.
+    """
+
+    def told(*verbs):
+        lines = (api.folder / "audit.log").read_text().split("\n")[before:-1]
+        events = sorted(map(json.loads, lines), key=lambda one: one["requestReceivedTimestamp"])
         return [one["objectRef"]["resource"] for one in events if one["verb"] in verbs]
 
+    registration = "validatingwebhookconfigurations"
+    needed = {"services", "deployments", "secrets", "clusterrolebindings", "rolebindings"}
     before = len((api.folder / "audit.log").read_text().splitlines())
     live.must("install", "slimgate", CHART, NOW, values=ENFORCING)
-    made = told({"patch", "create"})
+    assert eventually(lambda: {registration, *needed} <= set(told("patch", "create")))
+    made = told("patch", "create")
     live.must("uninstall", "slimgate", NOW)
-    gone = told({"delete"})
+    assert eventually(lambda: {registration, *needed} <= set(told("delete")))
+    gone = told("delete")
     api.must("delete", "customresourcedefinition", "imagepolicies.slimgate.dev")
-    for needed in ("services", "deployments", "secrets", "clusterrolebindings", "rolebindings"):
-        assert made.index("validatingwebhookconfigurations") > made.index(needed)
-    assert gone[0] == "validatingwebhookconfigurations"
+    for one in needed:
+        assert made.index(registration) > made.index(one)
+    assert gone[0] == registration

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.cluster.support.processes import eventually
 from tests.cluster.support.web import request
 from tests.support.push import push
 from tests.support.samples import SAMPLES
@@ -82,6 +83,9 @@ def tenants(bare_cluster, registries):
             "create", "rolebinding", "slimgate-pull-secrets", "-n", namespace,
             "--role=slimgate-pull-secrets", f"--serviceaccount={OWNER}:slimgate",
         )  # fmt: skip
+    may = ("auth", "can-i", "get", "secrets", "-n", THIEF)
+    account = f"system:serviceaccount:{OWNER}:slimgate"
+    assert eventually(lambda: bare_cluster.kubectl(*may, "--as", account).status == 0)
     return bare_cluster.must("create", "token", "slimgate", "-n", OWNER).strip()
 
 

@@ -12,6 +12,7 @@ import json
 import pytest
 
 from tests.cluster.support.objects import pod, template
+from tests.cluster.support.processes import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -36,12 +37,12 @@ def tenant(governed):
     for role in (*(f"--clusterrole={name}" for name in ADMIN), "--role=debugger"):
         name = role.replace(":", "-").rpartition("=")[2]
         governed.must("create", "rolebinding", name, role, "--user=tenant", *IN_PROD)
-    allowed = governed.must("auth", "can-i", "create", "pods", "--as=tenant", *IN_PROD)
-    assert allowed.strip() == "yes"
 
     def run(*words, stdin=None):
         return governed.kubectl("--as=tenant", *IN_PROD, *words, stdin=stdin)
 
+    for what in (("create", "pods"), ("patch", "pods/ephemeralcontainers")):
+        assert eventually(lambda what=what: run("auth", "can-i", *what).out.strip() == "yes")
     return run
 
 
@@ -107,6 +108,7 @@ def node(governed):
     def run(*words, stdin=None):
         return governed.kubectl(*who, *IN_PROD, *words, stdin=stdin)
 
+    assert eventually(lambda: run("auth", "can-i", "create", "pods").out.strip() == "yes")
     return run
 
 
