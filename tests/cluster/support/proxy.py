@@ -17,27 +17,35 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self._dead: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
-        self._cut = False
+        self._cut = self._frozen = False
+        self._lock = threading.Lock()
+        """A connection that is being made is either cut or frozen, or comes after."""
         self._every: list[socket.socket] = [self._listener]
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
     def freeze(self) -> int:
-        """Forward nothing more on what is connected now; how many sockets that are."""
-        frozen = set(self._open) - self._dead
-        self._dead |= frozen
-        return len(frozen)
+        """Forward nothing more on what is connected now, nor on what comes until ``mend``.
+
+        Returns how many sockets are connected now.
+        """
+        with self._lock:
+            self._frozen, frozen = True, self._open - self._dead
+            self._dead |= frozen
+            return len(frozen)
 
     def cut(self) -> None:
         """Close what is connected now, and whatever comes until ``mend``."""
-        self._cut = True
-        for one in list(self._open):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._cut = True
+            for one in self._open:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
-        """Forward again."""
-        self._cut = False
+        """Forward again what comes from now on; what was frozen stays so."""
+        with self._lock:
+            self._cut = self._frozen = False
 
     def close(self) -> None:
         """End all of it."""
@@ -55,19 +63,23 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._cut:
-                client.close()
-                continue
-            try:
-                server = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:  # nobody is there: nor is the proxy
-                client.close()
-                continue
-            self._every += [client, server]
-            self._open |= {client, server}
+            with self._lock:
+                try:
+                    server = None if self._cut else self._connected()
+                except OSError:  # nobody is there: nor is the proxy
+                    server = None
+                if server is None:
+                    client.close()
+                    continue
+                self._every += [client, server]
+                self._open |= {client, server}
+                self._dead |= {client, server} if self._frozen else set()
             for ends in ((client, server), (server, client)):
                 self._threads.append(threading.Thread(target=self._pump, args=ends))
                 self._threads[-1].start()
+
+    def _connected(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._target))
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
@@ -77,7 +89,8 @@ class Proxy:
         if source not in self._dead:
             with suppress(OSError):
                 sink.shutdown(socket.SHUT_WR)
-        self._open.discard(source)
+        with self._lock:
+            self._open.discard(source)
 
 
 @contextmanager
