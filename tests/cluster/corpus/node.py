@@ -41,7 +41,7 @@ CGROUP = "slimcorpus"
 PLACE = "/slimgate-corpus"
 """Where the probe is in a container."""
 MEMORY = 512 << 20
-START_SECONDS, LOOK_SECONDS = 10, 240
+START_SECONDS, LOOK_SECONDS = 60, 600
 CONFIG = """\
 version = 2
 root = "{place}/root"
@@ -154,7 +154,7 @@ class _Namespace:
                 )
                 if process.poll() is None:
                     self._ctr("tasks", "kill", "--signal", "SIGKILL", container)
-                    process.wait(30)
+                    process.wait(60)
                 said = _TOLD.search(told())
                 assert settled or said, f"{name} starts and says nothing"
                 return ((int(said[1]), int(said[2])), "") if said else (None, _reason(told()))

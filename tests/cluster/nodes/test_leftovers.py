@@ -24,7 +24,7 @@ from tests.support.samples import SAMPLES
 with real_cluster(pathlib.Path(sys.argv[1]), lambda it: build.provide(it, print), nodes=1) as one:
     image = push(one.registry.host, "app", SAMPLES["distroless"].image)
     one.must("run", "app", f"--image={image}")
-    one.must("wait", "--for=condition=Ready", "pod/app", "--timeout=50s")
+    one.must("wait", "--for=condition=Ready", "pod/app", "--timeout=100s")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

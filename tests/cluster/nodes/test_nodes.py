@@ -21,7 +21,7 @@ def place(real):
     real.must("create", "namespace", "place")
     real.must("wait", "--for=create", "serviceaccount/default", "--namespace=place")
     yield "place"
-    real.must("delete", "namespace", "place", "--timeout=60s", seconds=70)
+    real.must("delete", "namespace", "place", "--timeout=100s")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def image(real):
 
 
 def ready(real, place):
-    real.must("wait", "--for=condition=Ready", "pod", "--all", "-n", place, "--timeout=50s")
+    real.must("wait", "--for=condition=Ready", "pod", "--all", "-n", place, "--timeout=100s")
 
 
 def test_pods_run_and_are_spoken_to(real, place, image):
@@ -51,7 +51,7 @@ def test_slimgates_own_image_runs(real, place, own_image):
     one["spec"]["containers"][0] |= {"args": ["--version"], "securityContext": context}
     assert real.create(one, "-n", place).status == 0
     done = "--for=jsonpath={.status.phase}=Succeeded"
-    real.must("wait", done, "pod/own", "-n", place, "--timeout=50s")
+    real.must("wait", done, "pod/own", "-n", place, "--timeout=100s")
     assert real.must("logs", "own", "-n", place) == f"slimgate {__version__}\n"
 
 
@@ -60,17 +60,17 @@ def test_a_drained_node_is_empty_and_the_other_takes_over(real, place, image):
     real.must("create", "deployment", "web", f"--image={image}", "--replicas=4", "-n", place)
     limit = '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}'
     real.must("patch", "deployment", "web", "-n", place, "-p", limit)
-    real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=50s")
+    real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=100s")
     real.restart_api_server()
 
     def drained():
         # A scheduler that has not heard of the cordon yet may still send a pod there.
         real.drain("node2")
-        real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=50s")
+        real.must("rollout", "status", "deployment/web", "-n", place, "--timeout=100s")
         return {one["spec"]["nodeName"] for one in real.objects("pods", "-n", place)} == {"node1"}
 
     try:
-        assert eventually(drained, seconds=60)
+        assert eventually(drained, seconds=300)
     finally:
         real.uncordon("node2")
 

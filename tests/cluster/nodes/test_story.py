@@ -16,6 +16,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_audit_only_lets_all_in_and_shows_what_would_be_denied(gate, images):
     real.must("label", "namespace", "prod", "slimgate.dev/policy=distroless-nonroot")
     gate.until(lambda: "would-deny" in json.dumps(seen(gate, images["shell-by-name"])))
     assert real.create(pod("early", images["shell-by-name"], **SHORT), *IN_PROD).status == 0
-    real.must("wait", "--for=condition=Ready", "pod/early", *IN_PROD, "--timeout=50s")
+    real.must("wait", "--for=condition=Ready", "pod/early", *IN_PROD, "--timeout=100s")
     found = real.audited("prod", "early")["annotations"]
     assert found["pods.slimgate.dev/would-deny"] == "distroless-nonroot"
     assert "noShell: /bin/sh" in found["pods.slimgate.dev/violations"]
@@ -141,11 +142,11 @@ def test_good_workloads_of_every_kind_run(gate, images):
         assert (said.status, said.err) == (0, "")
     for kind in kinds[:3]:
         words = ("rollout", "status", f"{kind.lower()}/good-{kind.lower()}", *IN_PROD)
-        real.must(*words, "--timeout=60s", seconds=70)
+        real.must(*words, "--timeout=100s")
     real.must("create", "job", "by-hand", "--from=cronjob/good-cronjob", *IN_PROD)
     for name in ("good-job", "by-hand"):
         label = f"job-name={name}"
-        assert eventually(lambda label=label: running(real, label), seconds=60), name
+        assert eventually(lambda label=label: running(real, label), seconds=120), name
 
 
 def test_what_is_known_of_images_is_kept_in_a_file_of_each_pod(gate):
@@ -195,18 +196,18 @@ def test_what_people_do_with_kubectl(gate, images):
     bad = real.kubectl("run", "shell", f"--image={images['shell-by-name']}", *IN_PROD)
     assert DENIED in bad.err
     real.must("run", "fine", f"--image={images['distroless']}", *IN_PROD)
-    real.must("wait", "--for=condition=Ready", "pod/fine", *IN_PROD, "--timeout=50s")
+    real.must("wait", "--for=condition=Ready", "pod/fine", *IN_PROD, "--timeout=100s")
     debug = ("debug", "fine", "--profile=general", *IN_PROD)
     shell = real.kubectl(*debug, f"--image={images['shell-by-content']}", "--container=peek")
     assert DENIED in shell.err
     real.must(*debug, f"--image={images['scratch']}", "--container=probe")
     real.must("scale", "deployment/good-deployment", "--replicas=2", *IN_PROD)
-    real.must(*("rollout", "status", "deployment/good-deployment", *IN_PROD, "--timeout=60s"))
+    real.must(*("rollout", "status", "deployment/good-deployment", *IN_PROD, "--timeout=100s"))
     change = f"app={images['root-zero']}"
     said = real.kubectl("set", "image", "deployment/good-deployment", change, *IN_PROD)
     assert said.status == 0
     assert any("nonRoot" in line for line in said.warnings)
-    gate.until(lambda: replicas(real, "good-deployment") == (2, 2, 0), seconds=30)
+    gate.until(lambda: replicas(real, "good-deployment") == (2, 2, 0))
     real.must("rollout", "undo", "deployment/good-deployment", *IN_PROD)
     pod_image = real.kubectl("set", "image", "pod/fine", f"fine={images['root-zero']}", *IN_PROD)
     assert DENIED in pod_image.err
@@ -292,11 +293,13 @@ def replica_killed(gate):
         check=True,
     ).stdout
     (pid,) = (int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
-    killed = time.monotonic()
+    before = time.monotonic()
     os.kill(pid, signal.SIGKILL)
+    gate.until(lambda: not Path(f"/proc/{pid}").exists())  # and of all that it began
+    after = time.monotonic()
     gate.until(lambda: restarts(gate, one["metadata"]["name"]) > 0)
     gate.settled()
-    return killed
+    return before, after
 
 
 def restarts(gate, name):
@@ -358,7 +361,7 @@ def test_no_pod_is_failed_or_judged_wrongly(name, gate, images, request):
     assert not done.wrong, done.faults()
     # The API server asks nobody else about what a killed process was being asked (client-go
     # tries only GETs again), so that much is lost with it, and no more.
-    lost = [] if killed is None else done.cut_off(killed)
+    lost = [] if killed is None else done.cut_off(*killed)
     assert not [one for one in done.failed if one not in lost], done.faults() + gate.logs()
     assert done.late == 0
     assert gate.enforcing() or name == "helm_rollback"
@@ -388,14 +391,17 @@ def tell(request, line):
 
 
 def test_break_glass_in_one_namespace(gate, images):
-    """A label lets everything in there, and nowhere else; taken away, it is over."""
+    """A label lets everything in there, and nowhere else; taken away, it is over.
+
+    Each replica learns of it for itself, and any of them may be asked.
+    """
     real = gate.cluster
     real.must("label", "namespace", "prod", "slimgate.dev/break-glass=true")
     gate.until(lambda: ask(gate, images["shell-by-name"]).status == 0)
-    assert any("break-glass is on" in line for line in ask(gate, images["root-zero"]).warnings)
+    gate.until(lambda: "break-glass is on" in " ".join(ask(gate, images["root-zero"]).warnings))
     assert denied(gate, images["shell-by-name"], namespace="scratchpad")
-    found = seen(gate, images["shell-by-name"])
-    assert found["pods.slimgate.dev/break-glass"] == "namespace"
+    mark = "pods.slimgate.dev/break-glass"
+    gate.until(lambda: seen(gate, images["shell-by-name"]).get(mark) == "namespace")
     real.must("label", "namespace", "prod", "slimgate.dev/break-glass-")
     gate.until(lambda: denied(gate, images["shell-by-name"]))
 
@@ -433,10 +439,11 @@ def test_after_a_power_cut_everything_starts_by_itself(gate, images):
         service.start()
     system = ("pod/first", "--namespace", "kube-system")
     real.must("run", "first", f"--image={images['distroless']}", *system[1:])
-    real.must("wait", "--for=condition=Ready", *system, "--timeout=120s", seconds=130)
+    real.must("wait", "--for=condition=Ready", *system, "--timeout=180s", seconds=200)
     real.must("delete", *system)
     gate.until(lambda: ask(gate, images["distroless"]).status == 0, seconds=180)
-    assert denied(gate, images["shell-by-name"])
+    # Another replica that is asked may still have the address of before.
+    gate.until(lambda: denied(gate, images["shell-by-name"]))
     gate.settled()
     assert gate.enforcing()
 
@@ -447,7 +454,7 @@ def test_the_emergency_exit(gate, images):
     real.must("scale", f"deployment/{RELEASE}", "--replicas=0", "-n", NAMESPACE)
     gate.until(lambda: not gate.pods(), seconds=90)
     real.must("delete", "validatingwebhookconfiguration", WEBHOOK)
-    gate.until(lambda: ask(gate, images["distroless"]).status == 0, seconds=10)
+    gate.until(lambda: ask(gate, images["distroless"]).status == 0)
     gate.upgrade(auditOnly=False)
     gate.until(gate.enforcing)
     gate.until(lambda: denied(gate, images["shell-by-name"]))
@@ -460,7 +467,9 @@ def test_uninstall_leaves_nothing_but_the_definition(gate, images):
     assert ask(gate, images["shell-by-name"]).status == 0
     kinds = real.must("api-resources", "--verbs=list", "-o", "name").split()
     left = [kind for kind in kinds if not kind.startswith(("events", "pods", "componentstatuses"))]
-    owned = real.must("get", ",".join(left), "-A", "-l", SELECTOR, "-o", "name", seconds=120)
-    assert owned.split() == []
+    owned = ("get", ",".join(left), "-A", "-l", SELECTOR, "-o", "name")
+    # What Helm's objects owned (ReplicaSets, EndpointSlices) is removed after them.
+    gone = lambda: real.must(*owned).split() == []  # noqa: E731
+    assert eventually(gone, seconds=120), real.must(*owned)
     assert gate.registered() is None
     assert "imagepolicies.slimgate.dev" in real.must("get", "crd", "-o", "name")

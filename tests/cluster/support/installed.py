@@ -59,9 +59,9 @@ class Installed:
 
     def settled(self) -> None:
         """Wait until every replica of the newest revision is ready, and no other is left."""
-        words = ("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s")
-        self.cluster.must(*words, seconds=130)
-        assert eventually(lambda: len(self.pods()) == self.replicas, seconds=90)
+        words = ("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=240s")
+        self.cluster.must(*words, seconds=260)
+        assert eventually(lambda: len(self.pods()) == self.replicas, seconds=120)
 
     @property
     def replicas(self) -> int:
@@ -100,7 +100,7 @@ class Installed:
                 parts.append(f"--- {name} {container}\n{self.cluster.kubectl(*words).out}")
         return "\n".join(parts)
 
-    def until(self, true: Callable[[], bool], *, seconds: float = 60) -> None:
+    def until(self, true: Callable[[], bool], *, seconds: float = 120) -> None:
         """Wait for it, and show the logs where it never comes."""
         assert eventually(true, seconds=seconds), self.logs()
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.support.processes import eventually
@@ -96,12 +97,15 @@ def end(mark: str, group: str, folder: Path | None = None) -> set[Path]:
 
 
 def _end(running) -> None:
-    for pid in running():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    assert eventually(lambda: not any(map(_alive, running())), seconds=20), "it does not end"
+    def ended() -> bool:
+        """Whether nothing is left: each look also ends what was begun since the one before."""
+        left = [pid for pid in running() if _alive(pid)]
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    assert eventually(ended), "it does not end"
 
 
 def _alive(pid: int) -> bool:

@@ -25,6 +25,8 @@ DENIED = b'admission webhook \\"pods.slimgate.dev\\" denied the request'
 _DYING = 0.25
 _CLIENTS = 24
 """Connections: enough for the rate where answers take a third of a second."""
+_BEHIND = 10.0
+"""Seconds that all may be late: as long as a busy machine stands still, and some more."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class Load:
         """A good pod that slimgate denied, or a bad one that was let in."""
         return [one for one in self.asked if one.said == "wrong"]
 
-    def cut_off(self, moment: float) -> list[Asked]:
-        """What was being asked, and not answered yet, at a moment of the monotonic clock.
+    def cut_off(self, before: float, after: float) -> list[Asked]:
+        """What was being asked, and not answered yet, between moments of the monotonic clock.
 
-        A process that is killed takes a moment to go: what reaches it then is lost, too.
+        A process that is killed in between takes a moment to go: what reaches it is lost, too.
         """
-        at = moment - self.started
-        return [one for one in self.asked if one.at <= at + _DYING and one.at + one.seconds >= at]
+        first, last = before - self.started, after - self.started + _DYING
+        return [one for one in self.asked if one.at <= last and one.at + one.seconds >= first]
 
     def summary(self) -> str:
         """``1000 asked, 0 failed, 0 wrong; p50 9 ms, p99 41 ms``."""
@@ -112,7 +114,7 @@ def load(
         namespace: where.
         rate: pods a second, by the clock, however long the answers take.
     """
-    jobs: queue.Queue[bool | None] = queue.Queue(maxsize=_CLIENTS * 4)
+    jobs: queue.Queue[bool | None] = queue.Queue(maxsize=int(rate * _BEHIND))
     started = time.monotonic()
     done = Load(started)
     ask = _asker(url.removeprefix("https://"), token, trust, namespace, {True: good, False: bad})

@@ -215,9 +215,11 @@ def real_cluster(
         for service in one.services.values():
             stack.enter_context(kept(service))
         stack.callback(_end_pods, one)
-        one.must("wait", "--for=create", *(f"node/{node.name}" for node in places))
-        one.must("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", seconds=70)
-        one.must("wait", "--for=create", "serviceaccount/default", "--namespace=default")
+        names = [f"node/{node.name}" for node in places]
+        one.must("wait", "--for=create", *names, "--timeout=100s")
+        one.must("wait", "--for=condition=Ready", *names, "--timeout=100s")
+        account = ("serviceaccount/default", "--namespace=default")
+        one.must("wait", "--for=create", *account, "--timeout=100s")
         yield one
 
 
