@@ -59,7 +59,7 @@ class Helm:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=600,
             check=False,
             env={
                 **os.environ,

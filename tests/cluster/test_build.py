@@ -67,7 +67,7 @@ def test_two_at_once_build_once(elsewhere):
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    places = {one.communicate(timeout=30)[0].strip() for one in both}
+    places = {one.communicate(timeout=120)[0].strip() for one in both}
     assert places == {str(build.ETCD.built)}
     assert build.ETCD.built.read_text() == "program\n"
     assert (elsewhere / "count").read_text() == "built\n"

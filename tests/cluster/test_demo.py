@@ -23,7 +23,7 @@ def test_plays_through_a_real_api_server(provide):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert seen.returncode == 0, seen.stdout + seen.stderr
