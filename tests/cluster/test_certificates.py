@@ -116,7 +116,7 @@ class Replica:
             registration=self.registration,
             instruments=instruments,
             report=report,
-            tick=0.4,
+            tick=1.5,  # what it saw before a pause of thrice that still counts
         )
         probe = Enforcement(api, self.registration, namespace="default", report=report)
         self.installer = Installer(
