@@ -16,8 +16,9 @@ from typing import Any
 import trustme
 import yaml
 
-from tests.cluster.support.processes import free_port, running
+from tests.cluster.support.processes import eventually, free_port, running
 from tests.cluster.support.web import answers
+from tests.support.served import _reads, children
 
 SHIPPED = Path(__file__).parents[3] / "policies"
 LABEL = "slimgate.dev/policy"
@@ -83,7 +84,7 @@ def slimgate(
     plain_http: Sequence[str],
     options: Sequence[str] = (),
 ) -> Iterator[Gate]:
-    """Run ``slimgate serve`` with its log and certificate in ``folder``, from when it is ready."""
+    """Run ``slimgate serve``, its log and certificate in ``folder``, from when it reads layers."""
     folder.mkdir()
     authority = trustme.CA()
     leaf = authority.issue_cert("127.0.0.1")
@@ -102,7 +103,8 @@ def slimgate(
     ]
     ready = partial(answers, f"https://127.0.0.1:{gate.port}/readyz", trust=gate.trust)
     at_once = signal.SIGINT  # SIGTERM would have it answer on for a while
-    with running(command, log=folder / "log", ready=ready, end=at_once):
+    with running(command, log=folder / "log", ready=ready, end=at_once) as process:
+        assert eventually(lambda: any(map(_reads, children(process.pid))))
         yield gate
 
 
