@@ -54,7 +54,9 @@ def test_known_images_are_found_in_the_store_and_nowhere_else(tmp_path, kind):
         names = [f"{images.host}/app@{digest}" for digest in digests]
         known._fill(names, [store])
         before = len(images.requests)
-        one = stack.enter_context(server(tmp_path / "one", images.host, options=store.options))
+        one = stack.enter_context(
+            server(tmp_path / "one", images.host, options=store.options, before=valkey.PATIENT)
+        )
         known._ask_for_each(one, names)
         assert len(images.requests) == before == 3 * 2 + 2  # documents of each, layers of all
 

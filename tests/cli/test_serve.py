@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -25,10 +25,11 @@ from webhook.certs.issue import read_certificates
 
 
 @contextmanager
-def _serving(*arguments: str) -> Iterator[str]:
+def _serving(*arguments: str, before: Sequence[str] = ()) -> Iterator[str]:
     """A server of its own; yields the URL of /validate."""
+    command = [*before, sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0", *arguments],
+        [*command, *arguments],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_PROXY": "*"},
     ) as process:  # fmt: skip
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ import pytest
 from tests.cluster.support.processes import Service, free_port, listens
 
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
+_PATIENT = """
+import sys
+from webhook.store import valkey
+valkey._CONNECT = valkey._ANSWER = 20.0
+from webhook.cli.main import main
+del sys.argv[1:4]
+main()
+"""
+PATIENT = (sys.executable, "-c", _PATIENT)
+"""Words before ``python -m webhook``: to it, a server that pauses for a second is no trouble."""
 
 
 def server(folder: Path, *options: str, tls: bool = False) -> tuple[Service, int]:
