@@ -29,18 +29,18 @@ from tests.faults.images import app, layer_of
 from tests.server.test_serve import AT_ONCE, _half_body, _half_header, _half_hello, _silent
 from tests.support.registry import Registry, drip, stall
 from tests.support.served import JSON, ROOT, Served, both, children, review
+from tests.support.valkey import PATIENT
 from tests.support.valkey import server as valkey
 from webhook.review.admission import MAX_BODY
 
 
-def release(folder: Path, *changes: tuple[str, str, str]) -> Path:
-    """The sources of another release: this one but for texts in files of ``webhook``."""
+def release(folder: Path, file: str, before: str, after: str) -> Path:
+    """The sources of another release: this one but for a text in a file of ``webhook``."""
     shutil.copytree(ROOT / "webhook", folder / "webhook")
-    for file, before, after in changes:
-        changed = folder / "webhook" / file
-        text = changed.read_text()
-        assert text.count(before) == 1
-        changed.write_text(text.replace(before, after))
+    changed = folder / "webhook" / file
+    text = changed.read_text()
+    assert text.count(before) == 1
+    changed.write_text(text.replace(before, after))
     return folder
 
 
@@ -185,11 +185,9 @@ def test_a_bug_is_answered_with_where_to_look_and_the_next_review_is_right(tls, 
     """34: a release with a bug in one of its checks, and a policy with a rule that fails."""
     sources = release(
         tmp_path / "buggy",
-        (
-            "checks/no_shell.py",
-            "    if subject.windows:\n",
-            '    assert "bug" not in str(subject.reference), "a bug"\n    if subject.windows:\n',
-        ),
+        "checks/no_shell.py",
+        "    if subject.windows:\n",
+        '    assert "bug" not in str(subject.reference), "a bug"\n    if subject.windows:\n',
     )
     policy = tmp_path / "policy.yaml"
     rule = "  rules: [{name: mine, expression: \"image.labels['x'] == 'y'\", message: m}]\n"
@@ -270,16 +268,13 @@ def kept_in_a_server(folder: Path) -> Iterator[tuple[Service, int, tuple[str, ..
 
 def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
     """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
-    # A server that answers late is a miss, and a busy machine late.
-    patient = ("store/valkey.py", "_ANSWER: Final = 0.5", "_ANSWER: Final = 20.0")
-    shells = ("image/names.py", "        sh | ash |", "        ash |")
-    old, new = release(tmp_path / "old", patient, shells), release(tmp_path / "new", patient)
-    image = app(shell=True)
+    old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
+    image, more = app(shell=True), {"before": PATIENT}
     with (
         kept_in_a_server(tmp_path) as (_, _, options),
         Registry({"team/app:1": image}, tls=tls) as registry,
-        both(tmp_path / "old-replicas", "--ca-file", ca_file, *options, root=old) as before,
-        both(tmp_path / "new-replicas", "--ca-file", ca_file, *options, root=new) as after,
+        both(tmp_path / "old-replicas", "--ca-file", ca_file, *options, root=old, **more) as before,
+        both(tmp_path / "new-replicas", "--ca-file", ca_file, *options, **more) as after,
     ):
         name = f"{registry.host}/team/app:1"
         for mode in before:

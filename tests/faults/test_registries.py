@@ -6,6 +6,7 @@ Each fault has a registry of its own for each mode; numbers are docs/webhook-con
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -201,7 +202,11 @@ def test_a_registry_that_is_down(servers, tls):
         names = (f"{registry.host}/team/other:1", "registry.invalid/team/app:1", known)
         return tuple(servers[mode].ask(name) for name in names)
 
-    for mode, (other, nowhere, before) in in_both(asked).items():
+    with socket.socket() as gone:  # its port is given to nobody else meanwhile
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        gone.bind(("127.0.0.1", int(registry.host.rpartition(":")[2])))
+        answers = in_both(asked)
+    for mode, (other, nowhere, before) in answers.items():
         refused(mode, other, "could not be found out (unreachable)")
         refused(mode, nowhere, "could not be found out (dns)")
         let_in(before)
