@@ -51,6 +51,18 @@ def test_set_by_hand_it_stays(guard, tmp_path):
             assert not eventually(lambda: policy(one) == "Fail", seconds=1.5)
 
 
+def test_what_it_owns_still_it_lets_go_of(guard, tmp_path):
+    """As where the request after a write failed: Helm would meet a conflict for ever."""
+    one, port = guard
+    change = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
+    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
+    with Replica(one, tmp_path / "a", "a", port=port).running() as a:
+        assert eventually(lambda: installed(a)), a.said  # from here on, it has nothing to write
+        one.must(*words, "--field-manager", MANAGER)
+        assert eventually(lambda: MANAGER not in managers(one)), a.said
+    assert live(one)["webhooks"][0]["timeoutSeconds"] == 6
+
+
 def chart(folder, port):
     """A chart of the configuration alone; ``failurePolicy`` is a value."""
     (folder / "templates").mkdir(parents=True)
@@ -66,10 +78,13 @@ def chart(folder, port):
 
 def flipped(one):
     """Whether a failure denies, and whoever wrote that has let go of it: a second request."""
+    return policy(one) == "Fail" and MANAGER not in managers(one)
+
+
+def managers(one):
+    """Who owns fields of the configuration."""
     words = ("get", "validatingwebhookconfiguration", NAME, "--show-managed-fields", "-o", "json")
-    found = json.loads(one.must(*words))
-    managers = {field["manager"] for field in found["metadata"]["managedFields"]}
-    return found["webhooks"][0]["failurePolicy"] == "Fail" and MANAGER not in managers
+    return {field["manager"] for field in json.loads(one.must(*words))["metadata"]["managedFields"]}
 
 
 def test_helm_goes_on_after_the_flip(guard, provide, tmp_path):

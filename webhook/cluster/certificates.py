@@ -350,8 +350,11 @@ def leader_step(
         return
     if rotation is not None:
         rotation.step()
+    seen = registration.read()
+    if seen is not None and leading():
+        registration.disown(seen)  # had it failed after a write, nobody else would try again
     if enforcement is not None and leading():
-        enforcement.step(registration.read())
+        enforcement.step(seen)
 
 
 def _annotations(secret: Document | None) -> dict[str, str]:
