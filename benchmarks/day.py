@@ -277,7 +277,9 @@ def stores(folder: Path, stack: ExitStack, replicas: int) -> Mapping[str, Store]
     return kinds | {
         "Valkey": Store(
             lambda _, clock, watch: Valkey(
-                Server(host="127.0.0.1", port=port), watch=watch, clock=clock
+                Server(host="127.0.0.1", port=port, timeout=valkey.PATIENCE),
+                watch=watch,
+                clock=clock,
             ),
             lambda: admin.info("memory")["used_memory"] - empty,
             by_server,

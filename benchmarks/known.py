@@ -128,9 +128,11 @@ def _stores(folder: Path, stack: ExitStack) -> Mapping[str, _Store]:
     stack.enter_context(kept(service))
     key = folder / "key"
     key.write_text(secrets.token_hex())
-    options = ["--store", "valkey", "--store-server", f"127.0.0.1:{port}"]
-    told = ValkeySettings(host="127.0.0.1", port=port, key=key.read_bytes())
-    return found | {"Valkey": _Store(told, [*options, "--store-key-file", str(key)])}
+    options = valkey.options(port, key)
+    told = ValkeySettings(
+        host="127.0.0.1", port=port, key=key.read_bytes(), timeout=valkey.PATIENCE
+    )
+    return found | {"Valkey": _Store(told, options)}
 
 
 def _fill(names: Sequence[str], stores: Iterable[_Store]) -> None:

@@ -21,13 +21,6 @@ from tests.support.registry import Registry
 from webhook.limits import MIB
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A machine that pauses for a second is no trouble of a store, which would end a run."""
-    for name in ("sqlite._WAIT", "valkey._CONNECT", "valkey._ANSWER"):
-        monkeypatch.setattr(f"webhook.store.{name}", 20.0)
-
-
 @pytest.fixture(scope="module")
 def taken():
     return verdicts(rounds=1, layer=4 * MIB, per_second=1e9)
@@ -54,9 +47,7 @@ def test_known_images_are_found_in_the_store_and_nowhere_else(tmp_path, kind):
         names = [f"{images.host}/app@{digest}" for digest in digests]
         known._fill(names, [store])
         before = len(images.requests)
-        one = stack.enter_context(
-            server(tmp_path / "one", images.host, options=store.options, before=valkey.PATIENT)
-        )
+        one = stack.enter_context(server(tmp_path / "one", images.host, options=store.options))
         known._ask_for_each(one, names)
         assert len(images.requests) == before == 3 * 2 + 2  # documents of each, layers of all
 

@@ -9,8 +9,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from webhook.limits import MIB, Limits
+
+STORE_TIMEOUT: Final = 0.5
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,8 @@ class ValkeySettings:
     """PEM of the server's authority; None: the system's."""
     username: str = ""
     password: str = field(default="", repr=False)
+    timeout: float = STORE_TIMEOUT
+    """Seconds for a connection, and for each answer; beyond, it is left alone for a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

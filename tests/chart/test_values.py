@@ -177,6 +177,7 @@ CHANGES = [
         *("store.valkey.caConfigMap", "ca", "- --store-ca-file="),
         merged(VALKEY, {"store": {"valkey": {"tls": True}}}),
     ),
+    ("store.valkey.timeout", "2s", "- --store-timeout=2s", VALKEY),
     ("reading.jobs", 2, "- --jobs=2", {}),
     ("reading.memory", "1Gi", "- --memory=1Gi", {}),
     ("resources.slimgate", {"requests": {"cpu": "3"}}, 'cpu: "3"', {}),

@@ -24,7 +24,7 @@ from tests.support import forge
 from tests.support.registry import Registry
 from tests.support.samples import PASSWD, program
 from tests.support.served import review
-from tests.support.valkey import PATIENT, kill, server
+from tests.support.valkey import kill, options, server
 from webhook.store.valkey import _REST as REST
 
 KEY = "k" * 32
@@ -83,14 +83,14 @@ def served(tmp_path):
     namespaces.write_text(NAMESPACES)
     with ExitStack() as stack:
 
-        def start(options, before=()):
+        def start(options):
             registry = stack.enter_context(Registry())
             world = World(registry)
             for mode in ("enforcing", "audit-only"):
                 world.urls[mode] = stack.enter_context(_serving(
                     "--namespaces", str(namespaces), "--plain-http", registry.host,
                     "--allow-loopback", "--lame-duck", "1ms", *options(mode),
-                    *(["--audit-only"] if mode == "audit-only" else []), before=before,
+                    *(["--audit-only"] if mode == "audit-only" else []),
                 ))  # fmt: skip
             return world
 
@@ -136,9 +136,8 @@ def test_replicas_that_share_a_server_read_once_and_do_without_it(served, tmp_pa
     service.start()
     try:
         world = served(lambda mode: (
-            "--store", "valkey", "--store-server", f"127.0.0.1:{port}", "--store-key-file",
-            str(key), "--store-password-file", str(tmp_path / "password"),
-        ), PATIENT)  # fmt: skip
+            *options(port, key), "--store-password-file", str(tmp_path / "password"),
+        ))  # fmt: skip
         world.judge_new_ones()
         assert asked(world) == {"GET": 7, "HEAD": 2}  # of two images with a base in common
         assert world.told("audit-only", "store_lookups") == {"hit": 4}

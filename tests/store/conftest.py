@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.support.valkey import server
+from tests.support.valkey import PATIENCE, server
 from webhook.limits import MIB
 from webhook.store.codec import Codec
 from webhook.store.memory import Memory
@@ -19,12 +19,6 @@ from webhook.store.shelf import Shelf
 from webhook.store.sqlite import SQLite
 from webhook.store.tiered import Place, Tiered
 from webhook.store.valkey import Server, Valkey
-
-PATIENT = """
-from webhook.store import sqlite, valkey
-sqlite._WAIT = valkey._CONNECT = valkey._ANSWER = 20.0
-"""
-"""How another process waits for a shelf on a busy machine."""
 
 
 @dataclass
@@ -53,11 +47,12 @@ def tiered(shelf: Shelf, watch: Watched, *, edition="1", seal=b"key", capacity=1
 
 
 def sqlite(path: Path, watch: Watched, *, capacity=4 * MIB, now=time.time, clock=time.monotonic):
-    return SQLite(path, capacity=capacity, watch=watch, now=now, clock=clock)
+    return SQLite(path, capacity=capacity, watch=watch, now=now, clock=clock, wait=PATIENCE)
 
 
-def valkey(port: int, watch: Watched, *, clock=time.monotonic, **options):
-    return Valkey(Server(host="127.0.0.1", port=port, **options), watch=watch, clock=clock)
+def valkey(port: int, watch: Watched, *, clock=time.monotonic, timeout=PATIENCE, **options):
+    server = Server(host="127.0.0.1", port=port, timeout=timeout, **options)
+    return Valkey(server, watch=watch, clock=clock)
 
 
 @dataclass
@@ -73,14 +68,6 @@ class Shelves:
         """It once more, with nothing in common but the file or the server."""
         self.opened.append(self.open(watch or Watched()))
         return self.opened[-1]
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A machine that pauses for a second is no trouble of the shelf."""
-    monkeypatch.setattr("webhook.store.sqlite._WAIT", 20.0)
-    for seconds in ("_CONNECT", "_ANSWER"):
-        monkeypatch.setattr(f"webhook.store.valkey.{seconds}", 20.0)
 
 
 @pytest.fixture

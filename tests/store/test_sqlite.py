@@ -12,20 +12,19 @@ from contextlib import contextmanager
 import pytest
 
 from tests.cluster.support.processes import eventually
-from tests.store.conftest import PATIENT, Watched, sqlite, tiered
+from tests.store.conftest import Watched, sqlite, tiered
 from webhook.limits import KIB, MIB, Deadline
 from webhook.store import sqlite as module
 
-WRITER = f"""
-{PATIENT}
+WRITER = """
 import sys, time
 from pathlib import Path
 from tests.store.conftest import Watched, sqlite
 watch = Watched()
 shelf = sqlite(Path(sys.argv[1]), watch)
 for number in range(200):
-    shelf.put(f"facts/{{sys.argv[2]}}/{{number}}", sys.argv[2].encode() * 1000)
-    assert shelf.get(f"facts/{{sys.argv[2]}}/{{number}}") == sys.argv[2].encode() * 1000, watch
+    shelf.put(f"facts/{sys.argv[2]}/{number}", sys.argv[2].encode() * 1000)
+    assert shelf.get(f"facts/{sys.argv[2]}/{number}") == sys.argv[2].encode() * 1000, watch
 assert not watch.troubles, watch
 """
 

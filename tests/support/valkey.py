@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,8 @@ import pytest
 from tests.cluster.support.processes import Service, free_port, listens
 
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
-_PATIENT = """
-import sys
-from webhook.store import valkey
-valkey._CONNECT = valkey._ANSWER = 20.0
-from webhook.cli.main import main
-del sys.argv[1:4]
-main()
-"""
-PATIENT = (sys.executable, "-c", _PATIENT)
-"""Words before ``python -m webhook``: to it, a server that pauses for a second is no trouble."""
+PATIENCE = 20.0
+"""Seconds that a server may take where time is not the point: a machine may pause for some."""
 
 
 def server(folder: Path, *options: str, tls: bool = False) -> tuple[Service, int]:
@@ -35,6 +26,12 @@ def server(folder: Path, *options: str, tls: bool = False) -> tuple[Service, int
     ]  # fmt: skip
     log = folder / f"{port}.log"
     return Service(command=command, log=log, ready=lambda: listens(port), seconds=20), port
+
+
+def options(port: int, key: Path) -> tuple[str, ...]:
+    """How ``slimgate serve`` is told of it, and to have patience with it."""
+    where = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
+    return (*where, "--store-key-file", str(key), "--store-timeout", f"{PATIENCE:.0f}s")
 
 
 def kill(service: Service) -> None:

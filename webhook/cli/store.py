@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import click
 
-from webhook.cli.options import FILE, Command, Size, option
+from webhook.cli.options import FILE, Command, Duration, Size, option
 from webhook.errors import UsageError
-from webhook.settings import SQLiteSettings, ValkeySettings
+from webhook.settings import STORE_TIMEOUT, SQLiteSettings, ValkeySettings
 from webhook.store.sqlite import SMALLEST
 
 _SHORTEST_KEY = 32
@@ -73,6 +73,7 @@ def _valkey(told: dict[str, Any]) -> ValkeySettings:
         ca_file=told["store_ca_file"],
         username=told["store_username"] or "",
         password="" if password is None else _text(password),
+        timeout=told["store_timeout"] or STORE_TIMEOUT,
     )
 
 
@@ -108,6 +109,7 @@ _FOR = {
     "store_ca_file": "valkey",
     "store_username": "valkey",
     "store_password_file": "valkey",
+    "store_timeout": "valkey",
 }
 _OPTIONS = (
     option(
@@ -135,4 +137,10 @@ _OPTIONS = (
     option("--store-ca-file", type=FILE, help="PEM certificates to trust for that."),
     option("--store-username", metavar="NAME", help="Who to be there. Default: default."),
     option("--store-password-file", type=FILE, help="A file with the password."),
+    option(
+        "--store-timeout",
+        type=Duration(),
+        help="How long a connection, and each answer, may take; a server that takes longer is left "
+        "alone for some seconds, and images are read. Default: 500ms.",
+    ),
 )

@@ -73,6 +73,7 @@ class SQLite(Shelf):
         watch: Watch,
         now: Callable[[], float],
         clock: Callable[[], float],
+        wait: float = _WAIT,
     ) -> None:
         """Use ``path``, which is made when it is first needed.
 
@@ -82,8 +83,10 @@ class SQLite(Shelf):
             watch: is told what goes wrong.
             now: seconds since 1970, which all processes agree on.
             clock: monotonic seconds.
+            wait: seconds for other processes to be done with it.
         """
         self._path, self._capacity, self._watch, self._now = path, capacity, watch, now
+        self._wait = wait
         self._rest = Rest(_REST, clock)
         self._connection: sqlite3.Connection | None = None
         self._inode: int | None = None
@@ -201,7 +204,7 @@ class SQLite(Shelf):
     def _opened(self) -> sqlite3.Connection:
         self._inode = _inode(self._path)
         db = sqlite3.connect(
-            self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            self._path, timeout=self._wait, isolation_level=None, check_same_thread=False
         )
         try:
             for pragma in (

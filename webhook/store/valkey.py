@@ -28,9 +28,6 @@ _DAYS: Final = 14 * 86_400
 """Seconds after which what nobody asked for is gone: old editions', too."""
 _MOST: Final = 16 * MIB
 """Bytes of an entry; a bigger one would keep the server from answering others."""
-_CONNECT: Final = 0.5
-_ANSWER: Final = 0.5
-"""Seconds."""
 _REST: Final = 5.0
 """Seconds without an attempt, where nobody answers."""
 
@@ -58,6 +55,8 @@ class Server:
     """PEM; None: the system's. Its certificate must be of ``host``."""
     username: str = ""
     password: str = field(default="", repr=False)
+    timeout: float
+    """Seconds for a connection, and for each answer."""
 
 
 class Valkey(Shelf):
@@ -80,8 +79,8 @@ class Valkey(Shelf):
             password=server.password or None,
             ssl=server.tls,
             ssl_ca_certs=None if server.ca_file is None else str(server.ca_file),
-            socket_connect_timeout=_CONNECT,
-            socket_timeout=_ANSWER,
+            socket_connect_timeout=server.timeout,
+            socket_timeout=server.timeout,
             # A connection that the server closed meanwhile is made once more; no more than that.
             retry=Retry(NoBackoff(), 1, (NoConnection,)),
             protocol=2,

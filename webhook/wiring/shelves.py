@@ -27,5 +27,6 @@ def shelved(told: SQLiteSettings | ValkeySettings | None, watch: Watch) -> Shelv
         ca_file=told.ca_file,
         username=told.username,
         password=told.password,
+        timeout=told.timeout,
     )
     return Shelved(shelf=Valkey(server, watch=watch, clock=clock), watch=watch, seal=told.key)
