@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -20,22 +20,21 @@ from tests.cli.test_review import NAMESPACES
 from tests.cluster.support.processes import eventually
 from tests.support.registry import Registry
 from tests.support.samples import SAMPLES
-from tests.support.served import _reads, children, review
+from tests.support.served import can_read, review
 from webhook.certs.issue import read_certificates
 
 
 @contextmanager
-def _serving(*arguments: str, before: Sequence[str] = ()) -> Iterator[str]:
+def _serving(*arguments: str) -> Iterator[str]:
     """A server of its own; yields the URL of /validate."""
-    command = [*before, sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(
-        [*command, *arguments],
+        [sys.executable, "-m", "webhook", "serve", "--listen", "127.0.0.1:0", *arguments],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_PROXY": "*"},
     ) as process:  # fmt: skip
         try:
             lines = (json.loads(line) for line in process.stderr)
             url = next(line["validate"] for line in lines if line["event"] == "listening")
-            assert eventually(lambda: any(map(_reads, children(process.pid))))
+            assert eventually(lambda: can_read(process.pid))
             yield url
         finally:
             process.send_signal(signal.SIGTERM)

@@ -44,12 +44,6 @@ TAR = forge.tar(
 )
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """A process that is begun anew takes longer than ten seconds where the machine is busy."""
-    monkeypatch.setattr("webhook.reader.client._SECONDS", 60.0)
-
-
 def promised(tar: bytes, blob: bytes | None = None) -> tuple[LayerRef, bytes]:
     """What a manifest says of a layer, and the layer."""
     blob = gzip.compress(tar) if blob is None else blob
@@ -70,7 +64,7 @@ def apart(*options, limits=None):
     own = Own(options)
     try:
         assert eventually(own.path.exists)
-        yield Apart(own.path, limits or Limits(), restart=own.restart), own
+        yield Apart(own.path, limits or Limits(), restart=own.restart, patience=60.0), own
     finally:
         own.close()
         assert not own.path.exists()
@@ -195,7 +189,7 @@ def test_where_it_cannot_begin_it_begins_once_it_can(monkeypatch):
     later = Path(tempfile.mkdtemp()) / "later"  # tmp_path is too long for a socket with xdist
     monkeypatch.setattr("tempfile.tempdir", str(later))
     with closing(Own()) as own:
-        reader = Apart(own.path, Limits(), restart=own.restart)
+        reader = Apart(own.path, Limits(), restart=own.restart, patience=60.0)
         with pytest.raises(Unreachable, match="No such file"):
             read(reader, ref, [blob], seconds=0.2)
         later.mkdir()

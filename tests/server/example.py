@@ -17,9 +17,9 @@ from tests.server.judges import by_name
 from webhook.cluster.keeper import Kept
 from webhook.metrics import Metrics
 from webhook.review.answer import answer
-from webhook.server import places as module
 from webhook.server.app import create_app
 from webhook.server.log import LogAndCount, json_log
+from webhook.server.places import PATIENCE, STUCK
 from webhook.server.serve import Serving, serve
 
 
@@ -28,7 +28,7 @@ def wait(gate):
         time.sleep(0.01)
 
 
-def build(places, stuck, gate):
+def build(places, stuck, patience, gate):
     def judge(workload, deadline):
         if any("held" in one.image for one in workload.containers):
             deadline.before_waiting()
@@ -45,6 +45,7 @@ def build(places, stuck, gate):
         clock=time.monotonic,
         max_in_flight=places,
         stuck=stuck,
+        patience=patience,
     )
 
 
@@ -53,13 +54,12 @@ def main(
     *,
     threads=4,
     lame_duck=0.1,
-    stuck=module.STUCK,
-    patience=module.PATIENCE,
+    stuck=STUCK,
+    patience=PATIENCE,
     building=0,
     kept=None,
     **more,
 ):
-    module.PATIENCE = patience
     more.setdefault("listen", "127.0.0.1:0")
     paths = {name: Path(more.pop(name)) for name in ("cert", "key", "client_ca") if name in more}
     serving = Serving(
@@ -76,7 +76,7 @@ def main(
             wait(Path(gate))
         else:
             time.sleep(building)
-        return build(threads, stuck, Path(gate))
+        return build(threads, stuck, patience, Path(gate))
 
     serve(slowly, serving)
 

@@ -11,16 +11,14 @@ from itertools import count
 
 import pytest
 
-from tests.store.conftest import PATIENT, Watched, tiered
+from tests.store.conftest import Watched, tiered
 from webhook.limits import Deadline
+from webhook.store.tiered import CLAIM_SECONDS
 
-HOLDER = f"""
-{PATIENT}
+HOLDER = """
 import time
 from tests.store.conftest import *
 from webhook.limits import Deadline
-from webhook.store import tiered as tiers
-tiers.CLAIM_SECONDS, tiers._RENEWED = 4.0, 0.3
 watch = Watched()
 with tiered(SHELF, watch).turn("a", "place", Deadline.never()):
     print("held", flush=True)
@@ -225,7 +223,7 @@ def test_whoever_is_killed_is_missed_in_seconds(shelves):
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
-        time.sleep(4.5)  # longer than its claim lasts by itself
+        time.sleep(CLAIM_SECONDS + 0.5)  # longer than its claim lasts by itself
         begun = time.monotonic()
         threading.Timer(0.5, holder.kill).start()
         with tiered(shelves.another(), Watched()).turn("a", "place", soon(120)):

@@ -168,16 +168,16 @@ def _said(
     while process.poll() is None:
         found = {one["event"]: one for one in _lines(log)}
         workers = children(process.pid) if "listening" in found else []
-        if workers and (not reads or any(map(_reads, workers))):
+        if workers and (not reads or can_read(process.pid)):
             return found
         time.sleep(0.1)
     raise AssertionError(log.read_text())
 
 
-def _reads(worker: int) -> bool:
+def can_read(server: int) -> bool:
     """Whether what reads layers for it can be asked: on a busy machine that takes some seconds."""
     with suppress(OSError):
-        for reader in children(worker):
+        for reader in (one for worker in children(server) for one in children(worker)):
             command = Path(f"/proc/{reader}/cmdline").read_text().split("\0")
             if "--socket" in command:
                 return Path(command[command.index("--socket") + 1]).exists()

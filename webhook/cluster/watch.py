@@ -38,7 +38,6 @@ MAX_LINE, MAX_PAGE = 8 << 20, 256 << 20
 _PAUSES = (0.5, 10.0)
 """Seconds between attempts: at first, and at most; reviews wait for it when the server is back."""
 _BRIEF = 1.0
-"""Seconds: a watch that ended sooner, and brought nothing, is no success."""
 _STUCK = 180.0
 GONE = 410
 _REFUSED = 400
@@ -69,6 +68,7 @@ class Watch(Generic[T]):
         report: Callable[[str, str], None] = lambda _word, _text: None,
         window: int = WINDOW,
         slack: float = _SLACK,
+        brief: float = _BRIEF,
     ) -> None:
         """Watch ``path``, such as ``/api/v1/namespaces``.
 
@@ -82,10 +82,11 @@ class Watch(Generic[T]):
             report: told once of each new trouble, and when it is over.
             window: seconds that the server is asked to let a watch last.
             slack: seconds without a word after which a watch is given up, beyond the window.
+            brief: seconds: a watch that ended sooner, and brought nothing, is no success.
         """
         self._api, self._path, self._keep, self._changed = api, path, keep, changed
         self._relisted, self._report = relisted, report
-        self._window, self._slack = window, slack
+        self._window, self._slack, self._brief = window, slack, brief
         self._before = dict(known or {})
         self._items: dict[str, T] | None = None
         self._lock = threading.Lock()
@@ -110,7 +111,7 @@ class Watch(Generic[T]):
         at once.
         """
         now, opened = boottime(), self._opened
-        quiet = opened is not None and now - opened >= _BRIEF
+        quiet = opened is not None and now - opened >= self._brief
         return now - (max(self._heard, opened) if quiet and opened is not None else self._heard)
 
     def alive(self) -> bool:
@@ -187,7 +188,7 @@ class Watch(Generic[T]):
                 self._event(line)
                 if stop.is_set():
                     return True
-        good = self._brought or boottime() - begun >= min(_BRIEF, self._window)
+        good = self._brought or boottime() - begun >= min(self._brief, self._window)
         if good:
             self._word()
         return good
@@ -199,7 +200,7 @@ class Watch(Generic[T]):
             yield
         finally:
             opened, self._opened = self._opened, None
-            if boottime() - opened >= _BRIEF:
+            if boottime() - opened >= self._brief:
                 self._heard = max(self._heard, opened)
 
     def _event(self, event: Document) -> None:

@@ -38,7 +38,6 @@ from webhook.unix import connected
 _PIPE: Final = MIB
 """Bytes in the pipe; the most that a process without privileges may have."""
 _SECONDS: Final = 10.0
-"""In which somebody is there to take a job in, however many wait before it."""
 _LOOK: Final = 0.05
 _LONGEST: Final = 3600.0
 A = TypeVar("A", Packed, Merged)
@@ -54,6 +53,7 @@ class Apart:
         *,
         restart: Callable[[], None] = lambda: None,
         died: Callable[[str], None] = lambda _death: None,
+        patience: float = _SECONDS,
     ) -> None:
         """Connect to ``path`` for each job.
 
@@ -62,8 +62,11 @@ class Apart:
             limits: of what is read.
             restart: called while nobody is there, before the next try.
             died: told of ``messages.DEATHS`` what became of a process.
+            patience: seconds in which somebody is there to take a job in, however many wait
+                before it.
         """
         self._path, self._limits, self._restart, self._died = path, limits, restart, died
+        self._patience = patience
 
     def layer(
         self,
@@ -141,10 +144,10 @@ class Apart:
 
     def _connected(self, deadline: Deadline) -> socket.socket:
         """A connection; a process that is only just starting is waited for."""
-        end = time.monotonic() + min(_SECONDS, deadline.left())
+        end = time.monotonic() + min(self._patience, deadline.left())
         while True:
             try:
-                return connected(self._path, _SECONDS, min(deadline.left(), _LONGEST))
+                return connected(self._path, self._patience, min(deadline.left(), _LONGEST))
             except OSError:
                 if time.monotonic() >= end:
                     raise

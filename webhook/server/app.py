@@ -30,7 +30,7 @@ from webhook.limits import MIB, Deadline, WouldWait
 from webhook.metrics import CONTENT_TYPE, Metrics
 from webhook.review.admission import MAX_BODY
 from webhook.server.log import Log
-from webhook.server.places import STUCK, Places
+from webhook.server.places import PATIENCE, STUCK, Places
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
@@ -72,6 +72,7 @@ def create_app(
     clock: Callable[[], float],
     max_in_flight: int,
     stuck: float = STUCK,
+    patience: float = PATIENCE,
 ) -> Flask:
     """The WSGI application; raises ``WouldWait`` where the environ has ``AT_ONCE``.
 
@@ -84,9 +85,10 @@ def create_app(
         max_in_flight: reviews under way at once; further ones get 503 and come again. There
             must be more threads than that.
         stuck: seconds past their deadline after which reviews in all places fail ``/healthz``.
+        patience: seconds that a review waits for a place.
     """
     app = Flask(__name__, static_folder=None)
-    places = Places(max_in_flight, clock, stuck=stuck)
+    places = Places(max_in_flight, clock, stuck=stuck, patience=patience)
     large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
     def validate(environ: dict[str, Any]) -> bytes:

@@ -23,8 +23,15 @@ STUCK = 30.0
 class Places:
     """Places for ``count`` reviews; safe for threads."""
 
-    def __init__(self, count: int, clock: Callable[[], float], *, stuck: float = STUCK) -> None:
-        self._count, self._clock, self._stuck = count, clock, stuck
+    def __init__(
+        self,
+        count: int,
+        clock: Callable[[], float],
+        *,
+        stuck: float = STUCK,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._count, self._clock, self._stuck, self._patience = count, clock, stuck, patience
         self._free = threading.BoundedSemaphore(count)
         self._deadlines: dict[object, Deadline] = {}
         self._spared: Deadline | None = None
@@ -36,7 +43,7 @@ class Places:
         Raises:
             Busy: none became free.
         """
-        if not self._free.acquire(timeout=min(PATIENCE, deadline.left() / 2)):
+        if not self._free.acquire(timeout=min(self._patience, deadline.left() / 2)):
             raise Busy(f"{self._count} reviews are under way")
         mark = object()
         self._deadlines[mark] = deadline

@@ -22,12 +22,11 @@ from webhook.limits import MIB
 
 V = TypeVar("V")
 
-MOST: Final = 256 * MIB
-"""Bytes that an entry may inflate to; what is more is not kept."""
+_MOST: Final = 256 * MIB
 _SEAL: Final = 32
 _LEVEL: Final = 1
 _ROOT: Final = Path(webhook.__path__[0])
-_WHAT_FACTS_ARE_MADE_BY: Final = (
+_SOURCES: Final = (
     *sorted(one for one in (_ROOT / "image").iterdir() if one.is_file()),
     _ROOT / "gather" / "opening.py",
     _ROOT / "gather" / "reading.py",
@@ -42,9 +41,14 @@ class Codec(Generic[V]):
     ``Codec[Layer](Layer)``; the type is given twice, once for whoever reads and once to run.
     """
 
-    def __init__(self, kind: Any) -> None:
-        """``kind`` is the type, as msgspec takes it: dataclasses, named tuples, tuples of these."""
-        self._decoder = msgspec.msgpack.Decoder(kind)
+    def __init__(self, kind: Any, most: int = _MOST) -> None:
+        """Write and read values of a type.
+
+        Args:
+            kind: the type, as msgspec takes it: dataclasses, named tuples, tuples of these.
+            most: bytes that an entry may inflate to; what is more is not kept.
+        """
+        self._decoder, self._most = msgspec.msgpack.Decoder(kind), most
 
     def encode(self, value: V) -> bytes:
         """The value as bytes.
@@ -56,15 +60,15 @@ class Codec(Generic[V]):
             plain = _encode(value)
         except (TypeError, OverflowError, UnicodeEncodeError) as error:
             raise ValueError(str(error)) from error
-        if len(plain) > MOST:
-            raise ValueError(f"it has more than {MOST} bytes")
+        if len(plain) > self._most:
+            raise ValueError(f"it has more than {self._most} bytes")
         return zlib.compress(plain, _LEVEL)
 
     def decode(self, data: bytes) -> V:
         """The value again. Raises ``ValueError`` where these are no bytes of such a value."""
         inflating = zlib.decompressobj()
         try:
-            plain = inflating.decompress(data, MOST)
+            plain = inflating.decompress(data, self._most)
             if not inflating.eof or inflating.unused_data:
                 raise ValueError("it is cut off, too big, or followed by something else")
             value: V = self._decoder.decode(plain)
@@ -101,21 +105,22 @@ def unsealed(data: bytes, *, name: str, key: bytes) -> bytes:
     return rest
 
 
-def edition(told: Iterable[object] = ()) -> str:
+def edition(told: Iterable[object] = (), sources: tuple[Path, ...] = _SOURCES) -> str:
     """The name of what facts are made by: another one for any other analysis, or its limits.
 
     Args:
         told: what the analysis was told, with a ``repr`` that says all of it.
+        sources: the files that facts are made by.
     """
-    parts = (_sources(), *(repr(one).encode() for one in told))
+    parts = (_hash(sources), *(repr(one).encode() for one in told))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 @cache
-def _sources() -> bytes:
+def _hash(sources: tuple[Path, ...]) -> bytes:
     """A hash of the very files of the analysis: nobody has to remember to count a version up."""
     running = hashlib.sha256()
-    for path in _WHAT_FACTS_ARE_MADE_BY:
+    for path in sources:
         running.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return running.digest()
 

@@ -18,7 +18,7 @@ import yaml
 
 from tests.cluster.support.processes import eventually, free_port, running
 from tests.cluster.support.web import answers
-from tests.support.served import _reads, children
+from tests.support.served import can_read
 
 SHIPPED = Path(__file__).parents[3] / "policies"
 LABEL = "slimgate.dev/policy"
@@ -104,7 +104,7 @@ def slimgate(
     ready = partial(answers, f"https://127.0.0.1:{gate.port}/readyz", trust=gate.trust)
     at_once = signal.SIGINT  # SIGTERM would have it answer on for a while
     with running(command, log=folder / "log", ready=ready, end=at_once) as process:
-        assert eventually(lambda: any(map(_reads, children(process.pid))))
+        assert eventually(lambda: can_read(process.pid))
         yield gate
 
 
