@@ -135,7 +135,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "figures", nargs="*", choices=[[], *FIGURES], help=f"default: {' '.join(SHORT)}"
+        "figures",
+        nargs="*",
+        metavar="FIGURE",
+        help=f"{', '.join(FIGURES)}; default: the first {len(SHORT)}",
     )
     parser.add_argument(
         "--record",
@@ -144,6 +147,8 @@ def main() -> None:
         "and write docs/performance.md by it",
     )
     asked = parser.parse_args()
+    if unknown := [name for name in asked.figures if name not in FIGURES]:
+        parser.error(f"no figure: {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     for name in asked.figures or (FIGURES if asked.record else SHORT):
         found = FIGURES[name]()
         if asked.record:
