@@ -75,8 +75,28 @@ def test_it_ends_where_it_was_frozen_when_told_so(tmp_path):
         assert [process.wait(60) for process, _ in running] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGINT])
+def test_it_lingers_until_it_is_told_again(tmp_path, last):
+    """What slimgate serve needs of it goes on meanwhile."""
+    with closed_port() as nobody, controller(tmp_path, nobody, "--linger", "300s") as (one, url):
+        assert eventually(lambda: told(url))
+        one.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            one.wait(2)
+        assert answers(f"{url}/healthz")
+        one.send_signal(last)
+        assert one.wait(60) == 0
+
+
+def test_ctrl_c_does_not_let_it_linger(tmp_path):
+    with closed_port() as nobody, controller(tmp_path, nobody, "--linger", "300s") as (one, url):
+        assert eventually(lambda: told(url))
+        one.send_signal(signal.SIGINT)
+        assert one.wait(60) == 0
+
+
 @contextlib.contextmanager
-def controller(folder, nobody):
+def controller(folder, nobody, *more):
     """One whose API server is away, and where its probes are."""
     port = free_port()
     config = {
@@ -89,7 +109,7 @@ def controller(folder, nobody):
     (folder / "state").mkdir()
     words = ("--state", folder / "state", "--namespace", "x", "--name", "gate")
     places = ("--kubeconfig", folder / "config", "--metrics", f"127.0.0.1:{port}")
-    command = [sys.executable, "-m", "webhook", "controller", *words, *places]
+    command = [sys.executable, "-m", "webhook", "controller", *words, *places, *more]
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=output)
     try:

@@ -14,7 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from tests.cli.conftest import refused_start
 from tests.cli.test_review import NAMESPACES
@@ -25,6 +27,7 @@ from tests.support.registry import Registry
 from tests.support.samples import PASSWD, program
 from tests.support.served import review
 from tests.support.valkey import kill, options, server
+from webhook.cli.store import keeps_facts
 from webhook.store.valkey import _REST as REST
 
 KEY = "k" * 32
@@ -164,6 +167,21 @@ def asked(world: World) -> dict[str, int]:
     return {method: methods.count(method) for method in sorted(set(methods))}
 
 
+@pytest.mark.parametrize(("told", "seconds"), [([], 0.5), (["--store-timeout", "2s"], 2.0)])
+def test_how_long_a_server_may_take_is_told(tmp_path, told, seconds):
+    (tmp_path / "key").write_text(KEY)
+    shown = click.command(keeps_facts(lambda *, store: click.echo(store.timeout)))
+    words = [
+        "--store",
+        "valkey",
+        "--store-server",
+        "a:1",
+        "--store-key-file",
+        str(tmp_path / "key"),
+    ]
+    assert CliRunner().invoke(shown, [*words, *told]).output == f"{seconds}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -173,6 +191,19 @@ def asked(world: World) -> dict[str, int]:
             ["--store", "sqlite", "--store-file", "x", "--store-size", "1k"], "1Mi", id="too small"
         ),
         pytest.param(["--store", "valkey", "--store-server", "a:1"], "--store-key-file", id="key"),
+        pytest.param(
+            ["--store", "sqlite", "--store-file", "x", "--store-timeout", "1s"],
+            "--store valkey only",
+            id="a timeout for a file",
+        ),
+        pytest.param(
+            [
+                *("--store", "valkey", "--store-server", "a:1", "--store-key-file", "key"),
+                *("--store-timeout", "31s"),
+            ],
+            "30s at most",
+            id="too long",
+        ),
         pytest.param(
             ["--store", "valkey", "--store-server", "a", "--store-key-file", "key"],
             "HOST:PORT",

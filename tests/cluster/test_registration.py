@@ -8,6 +8,9 @@ import subprocess
 
 import pytest
 import yaml
+from kubernetes.client import ApiClient
+from kubernetes.config import load_kube_config
+from kubernetes.dynamic import DynamicClient
 
 from tests.cluster import build
 from tests.cluster.support.processes import eventually
@@ -23,7 +26,7 @@ from tests.cluster.test_certificates import (
     policy,
     serving,
 )
-from webhook.cluster.registration import MANAGER
+from webhook.cluster.registration import MANAGED, MANAGER, Registration
 
 pytestmark = pytest.mark.cluster
 __all__ = ["guard"]
@@ -61,6 +64,26 @@ def test_what_it_owns_still_it_lets_go_of(guard, tmp_path):
         one.must(*words, "--field-manager", MANAGER)
         assert eventually(lambda: MANAGER not in managers(one)), a.said
     assert live(one)["webhooks"][0]["timeoutSeconds"] == 6
+
+
+def test_what_is_written_is_let_go_of_at_once(guard):
+    """Not only at the next look: Helm may come before that."""
+    one, _ = guard
+    load_kube_config(str(one.folder / "kubeconfig"))
+    registration = Registration(DynamicClient(ApiClient()), NAME, report=lambda *_: None)
+    registration.fail_closed(registration.read())
+    assert flipped(one)
+
+
+def test_what_is_not_ours_to_manage_is_not_let_go_of(guard, tmp_path):
+    one, port = guard
+    one.must("annotate", "validatingwebhookconfiguration", NAME, f"{MANAGED}=false")
+    change = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
+    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
+    one.must(*words, "--field-manager", MANAGER)
+    with Replica(one, tmp_path / "a", "a", port=port).running() as a:
+        assert eventually(lambda: a.leader.leading), a.said
+        assert not eventually(lambda: MANAGER not in managers(one), seconds=1.5)
 
 
 def chart(folder, port):

@@ -29,6 +29,7 @@ from tests.faults.images import app, layer_of
 from tests.server.test_serve import AT_ONCE, _half_body, _half_header, _half_hello, _silent
 from tests.support.registry import Registry, drip, stall
 from tests.support.served import JSON, ROOT, Served, both, children, review
+from tests.support.valkey import PATIENCE
 from tests.support.valkey import server as valkey
 from webhook.review.admission import MAX_BODY
 
@@ -268,7 +269,7 @@ def kept_in_a_server(folder: Path) -> Iterator[tuple[Service, int, tuple[str, ..
 def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
     """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
     old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
-    image, told = app(shell=True), ("--ca-file", ca_file, "--store-timeout", "20s")
+    image, told = app(shell=True), ("--ca-file", ca_file, "--store-timeout", f"{PATIENCE}s")
     with (
         kept_in_a_server(tmp_path) as (_, _, options),
         Registry({"team/app:1": image}, tls=tls) as registry,

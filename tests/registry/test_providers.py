@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -120,7 +121,7 @@ def test_for_as_long_as_they_say(provided, runs, said, default, kept):
         says(response(**({"cacheDuration": said} if said else {}))), defaultCacheDuration=default
     )
     now = [0.0]
-    object.__setattr__(one, "clock", lambda: now[0])
+    one = replace(one, clock=lambda: now[0])
     list(one.candidates(APP))
     now[0] = max(0.0, kept - 1)
     list(one.candidates(APP))
@@ -170,7 +171,7 @@ def test_arguments_and_environment(provided):
 def test_a_bad_program_is_trouble_and_not_told_in_its_words(provided, code, said):
     one = provided(code)
     if "sleep" in code:
-        object.__setattr__(one, "patience", 2.0)
+        one = replace(one, patience=2.0)
     (trouble,) = one.candidates(APP)
     assert isinstance(trouble, Trouble)
     assert said in trouble.text
@@ -179,8 +180,7 @@ def test_a_bad_program_is_trouble_and_not_told_in_its_words(provided, code, said
 
 
 def test_those_who_wait_for_one_that_hangs_do_not_wait_for_each_other(provided):
-    one = provided("time.sleep(60)")
-    object.__setattr__(one, "patience", 0.5)
+    one = replace(provided("time.sleep(60)"), patience=0.5)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(list, one.candidates(APP)) for _ in range(8)]
         said = [trouble.text for future in asked for trouble in future.result()]

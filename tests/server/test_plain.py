@@ -53,7 +53,7 @@ def requests(draw):
     return data
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(requests())
 def test_what_is_plain_is_the_same_to_gunicorn(data):
     one = parsed(data)

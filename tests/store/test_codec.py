@@ -7,7 +7,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.catalogue import page
@@ -99,7 +99,6 @@ def test_what_is_no_such_value_is_refused(data):
         IMAGES.decode(data)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_made_up_bytes_are_a_value_or_refused(data):
     how, value = data.draw(st.sampled_from(found(APP)))

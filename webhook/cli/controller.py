@@ -176,19 +176,22 @@ def command(
 def _told_to_end() -> tuple[threading.Event, threading.Event]:
     """Set when the end is to begin, and when it is to be over.
 
-    A thread takes the signals, and no other does. Python runs a handler in the main thread only,
-    and where that waits for a lock and the kernel gave the signal to another thread (as it does
-    when a process is frozen meanwhile), it would wait on.
+    A thread is told of signals through a socket. Python runs a handler in the main thread only, and
+    where that waits for a lock and the kernel gave the signal to another thread (as it does when a
+    process is frozen meanwhile), it would wait on.
     """
     stop, over = threading.Event(), threading.Event()
-    signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # threads begun from here on have it so
+    heard, told = socket.socketpair()
+    told.settimeout(0.0)  # as set_wakeup_fd wants it
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(told.detach())
 
     def wait() -> None:
-        first = signal.sigwait(signals)
+        first = heard.recv(1)
         stop.set()
-        if first != signal.SIGINT:
-            signal.sigwait(signals)
+        if first[0] != signal.SIGINT:
+            heard.recv(1)
         over.set()
 
     threading.Thread(target=wait, name="signals", daemon=True).start()

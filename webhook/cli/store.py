@@ -17,6 +17,8 @@ from webhook.store.sqlite import SMALLEST
 _SHORTEST_KEY = 32
 """Bytes."""
 _LAST_PORT = 65_535
+_LONGEST = 30.0
+"""Seconds: of the longest webhook timeout that there is."""
 Kind = Literal["memory", "sqlite", "valkey"]
 
 
@@ -60,6 +62,9 @@ def _valkey(told: dict[str, Any]) -> ValkeySettings:
     host, _, port = told["store_server"].rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _LAST_PORT:
         raise UsageError(f"--store-server {told['store_server']}: write HOST:PORT")
+    timeout = told["store_timeout"] or STORE_TIMEOUT
+    if timeout > _LONGEST:
+        raise UsageError("--store-timeout has to be 30s at most: reviews wait for it")
     key = _secret(told["store_key_file"])
     if len(key) < _SHORTEST_KEY:
         raise UsageError(f"{told['store_key_file']}: a key has {_SHORTEST_KEY} bytes at least")
@@ -73,7 +78,7 @@ def _valkey(told: dict[str, Any]) -> ValkeySettings:
         ca_file=told["store_ca_file"],
         username=told["store_username"] or "",
         password="" if password is None else _text(password),
-        timeout=told["store_timeout"] or STORE_TIMEOUT,
+        timeout=timeout,
     )
 
 
@@ -140,7 +145,8 @@ _OPTIONS = (
     option(
         "--store-timeout",
         type=Duration(),
-        help="How long a connection, and each answer, may take; a server that takes longer is left "
-        "alone for some seconds, and images are read. Default: 500ms.",
+        help="How long a connection, and each answer, may take: a small part of what a review has. "
+        "A server that takes longer is left alone for some seconds, and images are read. "
+        "Default: 500ms.",
     ),
 )
