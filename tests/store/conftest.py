@@ -46,8 +46,9 @@ def tiered(shelf: Shelf, watch: Watched, *, edition="1", seal=b"key", capacity=1
     return Tiered(Memory[str, object](capacity=capacity, clock=time.monotonic), place)
 
 
-def sqlite(path: Path, watch: Watched, *, capacity=4 * MIB, now=time.time, clock=time.monotonic):
-    return SQLite(path, capacity=capacity, watch=watch, now=now, clock=clock, wait=PATIENCE)
+def sqlite(path: Path, watch: Watched, **options):
+    usual = {"capacity": 4 * MIB, "now": time.time, "clock": time.monotonic, "wait": PATIENCE}
+    return SQLite(path, watch=watch, **usual | options)
 
 
 def valkey(port: int, watch: Watched, *, clock=time.monotonic, timeout=PATIENCE, **options):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -320,6 +321,21 @@ def test_several_processes_write_at_once(path):
         for name in "abc"
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+
+
+def test_a_file_that_another_process_holds_is_waited_for_and_no_longer(opened, path, watch):
+    """What is in it is read meanwhile; afterwards it is written again."""
+    shelf = opened(wait=0.1)
+    shelf.put("facts/a", b"a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        shelf.put("facts/b", b"b")
+        assert watch.troubles == {"busy": 1}
+        assert shelf.get("facts/a") == b"a"
+        other.execute("ROLLBACK")
+    shelf.put("facts/b", b"b")
+    assert shelf.get("facts/b") == b"b"
+    assert watch.troubles == {"busy": 1}
 
 
 def test_a_writer_that_is_killed_leaves_a_sound_file(opened, path, watch):
