@@ -5,7 +5,8 @@ PYTHON ?= python3
 TRUTH  ?= 20000
 FUZZ   ?= 600
 SOAK   ?= 1800
-# Processes that run tests side by side, many of which wait; those on nodes have the machine to themselves.
+# Processes that run tests side by side, many of which wait; those on nodes have the machine to
+# themselves.
 TESTERS ?= 3
 VENV   := .venv
 BIN    := $(VENV)/bin

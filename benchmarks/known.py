@@ -128,7 +128,7 @@ def _stores(folder: Path, stack: ExitStack) -> Mapping[str, _Store]:
     stack.enter_context(kept(service))
     key = folder / "key"
     key.write_text(secrets.token_hex())
-    options = valkey.options(port, key)
+    options = (*valkey.options(port, key), *valkey.PATIENT)
     told = ValkeySettings(
         host="127.0.0.1", port=port, key=key.read_bytes(), timeout=valkey.PATIENCE
     )

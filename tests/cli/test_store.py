@@ -26,7 +26,7 @@ from tests.support import forge
 from tests.support.registry import Registry
 from tests.support.samples import PASSWD, program
 from tests.support.served import review
-from tests.support.valkey import kill, options, server
+from tests.support.valkey import PATIENT, kill, options, server
 from webhook.cli.store import keeps_facts
 from webhook.store.valkey import _REST as REST
 
@@ -139,7 +139,7 @@ def test_replicas_that_share_a_server_read_once_and_do_without_it(served, tmp_pa
     service.start()
     try:
         world = served(lambda mode: (
-            *options(port, key), "--store-password-file", str(tmp_path / "password"),
+            *options(port, key), *PATIENT, "--store-password-file", str(tmp_path / "password"),
         ))  # fmt: skip
         world.judge_new_ones()
         assert asked(world) == {"GET": 7, "HEAD": 2}  # of two images with a base in common
@@ -169,17 +169,10 @@ def asked(world: World) -> dict[str, int]:
 
 @pytest.mark.parametrize(("told", "seconds"), [([], 0.5), (["--store-timeout", "2s"], 2.0)])
 def test_how_long_a_server_may_take_is_told(tmp_path, told, seconds):
-    (tmp_path / "key").write_text(KEY)
+    key = tmp_path / "key"
+    key.write_text(KEY)
     shown = click.command(keeps_facts(lambda *, store: click.echo(store.timeout)))
-    words = [
-        "--store",
-        "valkey",
-        "--store-server",
-        "a:1",
-        "--store-key-file",
-        str(tmp_path / "key"),
-    ]
-    assert CliRunner().invoke(shown, [*words, *told]).output == f"{seconds}\n"
+    assert CliRunner().invoke(shown, [*options(1, key), *told]).output == f"{seconds}\n"
 
 
 @pytest.mark.parametrize(
@@ -197,10 +190,7 @@ def test_how_long_a_server_may_take_is_told(tmp_path, told, seconds):
             id="a timeout for a file",
         ),
         pytest.param(
-            [
-                *("--store", "valkey", "--store-server", "a:1", "--store-key-file", "key"),
-                *("--store-timeout", "31s"),
-            ],
+            [*options(1, "key"), "--store-timeout", "31s"],
             "30s at most",
             id="too long",
         ),
@@ -210,23 +200,17 @@ def test_how_long_a_server_may_take_is_told(tmp_path, told, seconds):
             id="no port",
         ),
         pytest.param(
-            ["--store", "valkey", "--store-server", "a:1", "--store-key-file", "short"],
+            options(1, "short"),
             "32 bytes",
             id="a short key",
         ),
         pytest.param(
-            [
-                *("--store", "valkey", "--store-server", "a:1", "--store-key-file", "key"),
-                *("--store-ca-file", "key"),
-            ],
+            [*options(1, "key"), "--store-ca-file", "key"],
             "--store-tls",
             id="a CA and no TLS",
         ),
         pytest.param(
-            [
-                *("--store", "valkey", "--store-server", "a:1", "--store-key-file", "key"),
-                *("--store-tls", "--store-ca-file", "key"),
-            ],
+            [*options(1, "key"), "--store-tls", "--store-ca-file", "key"],
             "certificate",
             id="no CA",
         ),

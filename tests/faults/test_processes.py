@@ -27,10 +27,9 @@ from tests.cluster.support.processes import Service, eventually, kept
 from tests.faults.answers import in_both, judge_new_ones, let_in, refused
 from tests.faults.images import app, layer_of
 from tests.server.test_serve import AT_ONCE, _half_body, _half_header, _half_hello, _silent
+from tests.support import valkey
 from tests.support.registry import Registry, drip, stall
 from tests.support.served import JSON, ROOT, Served, both, children, review
-from tests.support.valkey import PATIENCE
-from tests.support.valkey import server as valkey
 from webhook.review.admission import MAX_BODY
 
 
@@ -260,16 +259,15 @@ def test_a_store_that_lies_or_hangs_is_a_miss(tls, ca_file, tmp_path):
 def kept_in_a_server(folder: Path) -> Iterator[tuple[Service, int, tuple[str, ...]]]:
     """A Valkey or Redis, its port, and how slimgate is told of it."""
     (folder / "key").write_text("k" * 32)
-    service, port = valkey(folder)
-    where = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
+    service, port = valkey.server(folder)
     with kept(service):
-        yield service, port, (*where, "--store-key-file", str(folder / "key"))
+        yield service, port, valkey.options(port, folder / "key")
 
 
 def test_two_releases_share_a_server_and_no_facts(tls, ca_file, tmp_path):
     """43: the old one knows no shell by the name of sh; each judges by what it found itself."""
     old = release(tmp_path / "old", "image/names.py", "        sh | ash |", "        ash |")
-    image, told = app(shell=True), ("--ca-file", ca_file, "--store-timeout", f"{PATIENCE}s")
+    image, told = app(shell=True), ("--ca-file", ca_file, *valkey.PATIENT)
     with (
         kept_in_a_server(tmp_path) as (_, _, options),
         Registry({"team/app:1": image}, tls=tls) as registry,

@@ -70,17 +70,17 @@ class Process:
 
 
 @contextmanager
-def started(*, reads=True, building=0, **serving):
+def started(*, reads=True, held=False, **serving):
     """Start a server with fields of ``Serving``, and end it whatever happens.
 
-    ``reads``: whether its log is read from the start; ``building``: how long it is being built, in
-    seconds, or ``held``: until the end of ``holding``.
+    ``reads``: whether its log is read from the start; ``held``: whether it is being built until the
+    end of ``holding``.
     """
     with tempfile.TemporaryDirectory() as folder:
         gate = Path(folder, "gate")
-        if building == "held":
+        if held:
             gate.touch()
-        told = json.dumps({"gate": gate, "building": building, **serving}, default=str)
+        told = json.dumps({"gate": gate, "held": held, **serving}, default=str)
         popen = subprocess.Popen(
             [sys.executable, "-m", "tests.server.example", told],
             cwd=ROOT,

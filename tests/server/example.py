@@ -51,12 +51,12 @@ def build(places, stuck, patience, gate):
 
 def main(
     gate,
+    held,
     *,
     threads=4,
     lame_duck=0.1,
     stuck=STUCK,
     patience=PATIENCE,
-    building=0,
     kept=None,
     **more,
 ):
@@ -71,14 +71,12 @@ def main(
         **more,
     )
 
-    def slowly():
-        if building == "held":
+    def built():
+        if held:
             wait(Path(gate))
-        else:
-            time.sleep(building)
         return build(threads, stuck, patience, Path(gate))
 
-    serve(slowly, serving)
+    serve(built, serving)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def test_a_worker_that_comes_after_the_signal_knows_of_it():
 
 
 def test_probes_answer_while_the_application_is_built():
-    with started(building="held") as server:
+    with started(held=True) as server:
         with server.holding():
             for _ in range(4):
                 assert _status(f"{server.metrics}/healthz") == 200

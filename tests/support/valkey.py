@@ -13,6 +13,8 @@ from tests.cluster.support.processes import Service, free_port, listens
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
 PATIENCE = 20.0
 """Seconds that a server may take where time is not the point: a machine may pause for some."""
+PATIENT = ("--store-timeout", f"{PATIENCE}s")
+"""Told to ``slimgate serve``."""
 
 
 def server(folder: Path, *options: str, tls: bool = False) -> tuple[Service, int]:
@@ -28,10 +30,10 @@ def server(folder: Path, *options: str, tls: bool = False) -> tuple[Service, int
     return Service(command=command, log=log, ready=lambda: listens(port), seconds=20), port
 
 
-def options(port: int, key: Path) -> tuple[str, ...]:
-    """How ``slimgate serve`` is told of it, and to have patience with it."""
+def options(port: int, key: str | Path) -> tuple[str, ...]:
+    """How ``slimgate serve`` is told of it."""
     where = ("--store", "valkey", "--store-server", f"127.0.0.1:{port}")
-    return (*where, "--store-key-file", str(key), "--store-timeout", f"{PATIENCE:.0f}s")
+    return (*where, "--store-key-file", str(key))
 
 
 def kill(service: Service) -> None:

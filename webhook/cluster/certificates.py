@@ -350,14 +350,8 @@ def leader_step(
         return
     if rotation is not None:
         rotation.step()
-    if rotation is None and enforcement is None:
-        return  # nothing is ever written
-    seen = registration.read()
-    if seen is None or not seen.managed or not leading():
-        return
-    # Had it failed after a write, nobody else would try again.
-    if not registration.disown(seen) and enforcement is not None:
-        enforcement.step(seen)
+    if enforcement is not None and leading():
+        enforcement.step(registration.read())
 
 
 def _annotations(secret: Document | None) -> dict[str, str]:

@@ -82,8 +82,12 @@ class Registration:
         """
         text = pem(*bundle)
         lacking = seen.lacking(text)
-        if not seen.managed or not lacking:
-            self._published = text if seen.managed else None
+        if not seen.managed:
+            self._published = None
+            return False
+        if not lacking:
+            self._published = text
+            self.disown(seen)  # where that failed after a write
             return False
         wiped = self._published == text
         self._write(seen, [(at, "clientConfig/caBundle", _base64(text)) for at, _ in lacking])
@@ -146,7 +150,10 @@ class Enforcement:
 
     def step(self, seen: Configuration | None) -> bool:
         """Whether it was proved and written just now; raises ``ApiRefused``."""
-        if seen is None or not seen.managed or not _ignores(seen):
+        if seen is None or not seen.managed:
+            return False
+        if not _ignores(seen):
+            self._registration.disown(seen)  # where that failed after a write
             return False
         if not self.proved():
             return False
