@@ -26,7 +26,7 @@ from tests.cluster.test_certificates import (
     policy,
     serving,
 )
-from webhook.cluster.registration import MANAGED, MANAGER, Registration
+from webhook.cluster.registration import MANAGED, MANAGER, Enforcement, Registration
 
 pytestmark = pytest.mark.cluster
 __all__ = ["guard"]
@@ -72,6 +72,21 @@ def test_what_is_written_is_let_go_of_at_once(guard):
     load_kube_config(str(one.folder / "kubeconfig"))
     registration = Registration(DynamicClient(ApiClient()), NAME, report=lambda *_: None)
     registration.fail_closed(registration.read())
+    assert flipped(one)
+
+
+def test_who_only_flips_the_policy_lets_go_at_its_next_look(guard):
+    """As with certificates of somebody else's."""
+    one, _ = guard
+    change = json.dumps([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}])
+    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
+    one.must(*words, "--field-manager", MANAGER)
+    assert not flipped(one)
+    load_kube_config(str(one.folder / "kubeconfig"))
+    api, report = DynamicClient(ApiClient()), lambda *_: None
+    registration = Registration(api, NAME, report=report)
+    enforcement = Enforcement(api, registration, namespace="default", report=report)
+    assert not enforcement.step(registration.read())
     assert flipped(one)
 
 
