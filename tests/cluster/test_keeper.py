@@ -49,6 +49,12 @@ def holds(folder):
     return True
 
 
+def connections(port):
+    """How many there are to that port, accepted by somebody or not: proc(5), ``/proc/net/tcp``."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
 def kill(process):
     """SIGKILL to all of it, as the end of a container's first process is."""
     parent = process.popen.pid
@@ -73,11 +79,15 @@ def test_who_connects_while_it_is_gone_is_answered_by_the_next(serving, tmp_path
             assert once(first, ca=ca)[0].status == 200
             assert eventually(lambda: holds(tmp_path))
             kill(first)
-        asking = [threading.Thread(target=asks, args=(first,)) for _ in range(5)]
-        for thread in asking:
+        asking = [threading.Thread(target=asks, args=(first,)) for _ in range(6)]
+        for thread in asking[:3]:
             thread.start()
-        with started(**how, building=1) as second:
-            asks(second)
+        with started(**how, held=True) as second:
+            with second.holding():
+                for thread in asking[3:]:
+                    thread.start()
+                assert eventually(lambda: connections(second.port) == len(asking))
+                assert not answers
             for thread in asking:
                 thread.join()
             assert answers == [200] * 6

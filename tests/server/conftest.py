@@ -26,7 +26,9 @@ class Process:
         found = {}
         while not {"listening", "self-signed"} & set(found) or "listening" not in found:
             line = popen.stderr.readline()
-            assert line, "the server ended"
+            if not line.startswith("{"):
+                popen.kill()
+                raise AssertionError(f"the server did not start: {line}{popen.stderr.read()}")
             log.append(json.loads(line))
             found[log[-1]["event"]] = log[-1]
         address = found["listening"]["validate"].removeprefix("https://").removesuffix("/validate")
