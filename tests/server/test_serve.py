@@ -95,6 +95,14 @@ def test_reviews_over_one_kept_connection(server):
     connection.close()
 
 
+def test_no_session_can_be_resumed(server):
+    """Nor was it made: TLS 1.3 has the server send tickets, asked or not."""
+    with closing(connect(server)) as connection:
+        ask(connection)
+        assert connection.sock.version() == "TLSv1.3"
+        assert not connection.sock.session.has_ticket
+
+
 def test_only_modern_tls(server):
     old = connect(server, maximum_version=ssl.TLSVersion.TLSv1_2)
     assert ask(old)[1]["allowed"]

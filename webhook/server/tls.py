@@ -132,6 +132,8 @@ def _context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = TimedSSLSocket
+    # No API server resumes a session; tickets took a twelfth of the first review of a connection.
+    context.num_tickets = 0
     context.load_cert_chain(cert, key)
     if client_ca is not None:
         context.load_verify_locations(client_ca)
