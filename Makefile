@@ -69,7 +69,7 @@ check: $(STAMP) ## lint, formatting, types, layering
 bench: $(STAMP) ## measure reading an image against its physical limit
 	@$(BIN)/python -m benchmarks
 
-figures: $(STAMP) ## measure all there is, and write docs/performance.md by it (quarter of an hour, a quiet machine)
+figures: $(STAMP) ## measure all there is, and write docs/performance.md by it (twenty minutes, a quiet machine)
 	@$(BIN)/python -m benchmarks --record
 
 fmt: $(STAMP) ## format, and apply the fixes ruff is sure of

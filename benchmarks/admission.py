@@ -1,7 +1,7 @@
-"""Pods created through a real API server, with the webhook and without, by turns in one run.
+"""Pods created through a real API server, with a webhook and without, by turns in one run.
 
 Server-side dry runs, the image known: what admission adds to what creating a pod takes anyway. The
-API server, etcd, slimgate and the clients share the machine's cores.
+API server, etcd, the registry, the webhooks and the clients share the machine's cores.
 """
 
 from __future__ import annotations
@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import wrk
-from benchmarks.rounds import Found
+from benchmarks.peers.build import place
+from benchmarks.peers.controller import NAME, kyverno
+from benchmarks.rounds import Found, in_turns
 from benchmarks.warm import allowed
 from benchmarks.wrk import Load
 from tests.cluster import build
 from tests.cluster.support.apiserver import TOKEN, Cluster, cluster
 from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually
+from tests.cluster.support.registry import registry
 from tests.cluster.support.slimgate import (
     LABEL,
     policy_name,
@@ -29,62 +33,73 @@ from tests.cluster.support.slimgate import (
     slimgate,
     write_policies,
 )
-from tests.support.registry import Registry
+from tests.support.push import push
+from tests.support.samples import SAMPLES
 
 CLIENTS: Final = (1, 10, 50, 200)
 ROUNDS: Final = 3
 SECONDS: Final = 8
-GATED, PLAIN = "prod", "plain"
-"""Namespaces: slimgate is asked about the pods of the first."""
+GATED, PLAIN, PEER = "prod", "plain", "peer"
+"""Namespaces: slimgate is asked about the pods of the first, Kyverno about those of the last."""
+_API: Final = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
 
 
 def admission() -> Found:
-    """Rates and times by the number of clients, in a namespace that is judged and in another."""
-    programs = kubernetes("admission")
+    """Rates and times by the number of clients, and by who is asked."""
+    programs = kubernetes("admission", {**_API, "registry": build.REGISTRY})
     if programs is None or not wrk.there("admission"):
         return {}
-    with (
-        tempfile.TemporaryDirectory() as work,
-        Registry({"app:1": allowed()}) as images,
-        gated(Path(work), programs, images) as api,
-    ):
-        load = _loader(Path(work), api, f"{images.host}/app:1")
-        load(GATED, 1, 1)  # the image is read
+    spaces = {"none": PLAIN, "slimgate": GATED}
+    with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
+        folder = Path(work)
+        images = stack.enter_context(registry(programs["registry"], folder / "images"))
+        image = push(images.host, "app", allowed())
+        api = stack.enter_context(gated(folder, programs, images.host))
+        if place(NAME).exists():
+            root = push(images.host, "root", SAMPLES["root-unset"].image)
+            stack.enter_context(kyverno(folder, api, PEER, root=root))
+            spaces["Kyverno"] = PEER
+        else:
+            print(f"\nKyverno: left out, it is not built (python -m benchmarks.peers.build {NAME})")
+        load = _loader(folder, api, image)
+        for space in spaces.values():
+            load(space, 1, 1)  # the image is read
         print("\npods created by server-side dry runs through a real API server")
-        print(
-            "clients      without: /s   p50   p99 ms     with: /s   p50   p99 ms    added p50   p99"
-        )
+        print("clients  asked       pods/s   p50   p99 ms   added p50    p99 ms")
         return {
-            str(clients): _show(clients, [
-                (load(PLAIN, clients, SECONDS), load(GATED, clients, SECONDS))
-                for _ in range(ROUNDS)
-            ])
+            str(clients): _shown(clients, in_turns(
+                {name: partial(load, space, clients, SECONDS) for name, space in spaces.items()},
+                ROUNDS,
+                dropped=0,
+            ))
             for clients in CLIENTS
         }  # fmt: skip
 
 
-def _show(clients: int, rounds: list[tuple[Load, Load]]) -> Found:
-    def middle(figure: Callable[[Load, Load], float]) -> float:
-        return statistics.median(figure(*each) for each in rounds)
+def _shown(clients: int, taken: Mapping[str, Sequence[Load]]) -> Found:
+    """Medians by who was asked; what is added is so to the same round's without a webhook."""
 
-    found = {
-        "without": middle(lambda a, _: a.rate),
-        "without, p50": middle(lambda a, _: a.p50),
-        "without, p99": middle(lambda a, _: a.p99),
-        "with": middle(lambda _, b: b.rate),
-        "with, p50": middle(lambda _, b: b.p50),
-        "with, p99": middle(lambda _, b: b.p99),
-        "added, p50": middle(lambda a, b: b.p50 - a.p50),
-        "added, p99": middle(lambda a, b: b.p99 - a.p99),
-    }
-    figures = "{:16,.0f}{:7.1f}{:7.1f}{:15,.0f}{:7.1f}{:7.1f}{:14.1f}{:7.1f}"
-    print(f"{clients:7}{figures.format(*found.values())}")
+    def middle(name: str, figure: Callable[[Load, Load], float]) -> float:
+        return statistics.median(map(figure, taken[name], taken["none"]))
+
+    found = {}
+    for name in taken:
+        found[name] = one = {
+            "rate": middle(name, lambda load, _: load.rate),
+            "p50": middle(name, lambda load, _: load.p50),
+            "p99": middle(name, lambda load, _: load.p99),
+            "added p50": middle(name, lambda load, none: load.p50 - none.p50),
+            "added p99": middle(name, lambda load, none: load.p99 - none.p99),
+        }
+        figures = "{:10,.0f}{:6.1f}{:9.1f}{:12.1f}{:10.1f}".format(*one.values())
+        print(f"{clients:7}  {name:8}{figures}")
     return found
 
 
-def kubernetes(figure: str) -> Mapping[str, Path] | None:
-    """Its programs; else it is said that the figure is left out."""
-    wanted = {"etcd": build.ETCD, "kube_apiserver": build.KUBE_APISERVER, "kubectl": build.KUBECTL}
+def kubernetes(
+    figure: str, wanted: Mapping[str, build.Program] = _API
+) -> Mapping[str, Path] | None:
+    """Its programs, and others; else it is said that the figure is left out."""
     try:
         return {name: build.provide(program, print) for name, program in wanted.items()}
     except build.Missing as missing:
@@ -93,12 +108,12 @@ def kubernetes(figure: str) -> Mapping[str, Path] | None:
 
 
 @contextmanager
-def gated(folder: Path, programs: Mapping[str, Path], images: Registry) -> Iterator[Cluster]:
+def gated(folder: Path, programs: Mapping[str, Path], host: str) -> Iterator[Cluster]:
     """An API server that asks slimgate, which reads from that registry, about ``GATED``."""
     (folder / "api").mkdir()
     spaces: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        for name, labels in ((GATED, {LABEL: policy_name(GATED)}), (PLAIN, {}))
+        for name, labels in ((GATED, {LABEL: policy_name(GATED)}), (PLAIN, {}), (PEER, {}))
     ]
     (folder / "namespaces.yaml").write_text("\n---\n".join(map(json.dumps, spaces)))
     (folder / "auth.json").write_text("{}")
@@ -108,9 +123,9 @@ def gated(folder: Path, programs: Mapping[str, Path], images: Registry) -> Itera
             policies=write_policies(folder / "policies"),
             namespaces=folder / "namespaces.yaml",
             authfile=folder / "auth.json",
-            plain_http=[images.host],
+            plain_http=[host],
         ) as gate,
-        cluster(**programs, folder=folder / "api") as api,
+        cluster(**{name: programs[name] for name in _API}, folder=folder / "api") as api,
     ):
         for space in spaces:
             api.must("create", "-f", "-", stdin=json.dumps(space))

@@ -53,7 +53,7 @@ def burst() -> Found:
     with (
         tempfile.TemporaryDirectory() as work,
         Registry(faults={"*/blobs/*": slow(PER_SECOND)}) as images,
-        gated(Path(work), programs, images) as api,
+        gated(Path(work), programs, images.host) as api,
     ):
         print(f"\n{PODS} pods at once by {CLIENTS} clients through a real API server")
         print("not judged, s    image known, s    not known, s   tries   fetched for it")

@@ -65,9 +65,14 @@ def charts(found: Results) -> Mapping[str, str]:
         "admission.svg": svg(
             "Pods created through a real API server: a second",
             [
-                Bar(f"{clients} at a time, {how}", one[key], f"{one[key]:,.0f}", ours=key == "with")
-                for clients, one in found["admission"].items()
-                for how, key in (("not judged", "without"), ("judged", "with"))
+                Bar(
+                    f"{clients} at a time, {name}",
+                    one["rate"],
+                    f"{one['rate']:,.0f}",
+                    ours=name == "slimgate",
+                )
+                for clients, asked in found["admission"].items()
+                for name, one in asked.items()
             ],
         ),
         "day.svg": svg(
@@ -224,15 +229,14 @@ def _steady(found: Results) -> str:
 
 def _admission(found: Results) -> str:
     return _table(
-        "clients; without: pods/s; p50, p99 ms; with: pods/s; p50, p99 ms; added p50, p99",
+        "clients; asked; pods/s; p50, ms; p99, ms; added p50; added p99",
         (
             (
-                clients,
-                f"{one['without']:,.0f}", f"{one['without, p50']:.1f}, {one['without, p99']:.1f}",
-                f"{one['with']:,.0f}", f"{one['with, p50']:.1f}, {one['with, p99']:.1f}",
-                f"{one['added, p50']:.1f}, {one['added, p99']:.1f}",
+                clients, name, f"{one['rate']:,.0f}", f"{one['p50']:.1f}", f"{one['p99']:.1f}",
+                f"{one['added p50']:.1f}", f"{one['added p99']:.1f}",
             )
-            for clients, one in found["admission"].items()
+            for clients, asked in found["admission"].items()
+            for name, one in asked.items()
         ),
     )  # fmt: skip
 

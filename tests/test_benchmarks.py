@@ -109,7 +109,7 @@ def test_an_aim_is_met_or_missed_and_left_out_where_nothing_was_measured():
     found = json.loads(json.dumps(results.kept()))
     found["verdict"]["root"]["layers"] = 1
     found["warm"]["16"]["rate"] = 1500.0
-    del found["known"]["10,000 in Valkey"]
+    del found["known"]["10,000 found in Valkey"]
     told = {aim.says: aim.met(value) for aim, value in aims.seen(found)}
     assert told["layers fetched to deny for root"] is False
     assert told["warm reviews of one worker on one core"] is True

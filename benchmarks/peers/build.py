@@ -46,6 +46,12 @@ MODULES = {
         "./cmd/cli/kubectl-kyverno",
         "github.com/kyverno/kyverno/pkg/version.BuildVersion",
     ),
+    "Kyverno-controller": Module(
+        "github.com/kyverno/kyverno",
+        "v1.19.1",
+        "./cmd/kyverno",
+        "github.com/kyverno/kyverno/pkg/version.BuildVersion",
+    ),
     "Trivy": Module(
         "github.com/aquasecurity/trivy",
         "v0.74.0",
@@ -61,6 +67,14 @@ def place(name: str) -> Path:
     return samples.cache().parent / "peers" / f"{name.lower()}-{MODULES[name].version}"
 
 
+def source(name: str) -> Path:
+    """Its module's folder, among what Go has downloaded."""
+    module = MODULES[name]
+    command = ["go", "mod", "download", "-json", f"{module.path}@{module.version}"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
+    return Path(json.loads(told.stdout)["Dir"])
+
+
 def build(name: str) -> None:
     """Download, copy and compile; nothing where that was done."""
     program = place(name)
@@ -68,14 +82,12 @@ def build(name: str) -> None:
         return
     module = MODULES[name]
     print(f"building {name} {module.version}", flush=True)
-    command = ["go", "mod", "download", "-json", f"{module.path}@{module.version}"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
     program.parent.mkdir(parents=True, exist_ok=True)
     flags = f"-X {module.variable}={module.version.removeprefix('v')}"
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -p=1", **module.settings}
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "source")
-        shutil.copytree(json.loads(told.stdout)["Dir"], copy, copy_function=shutil.copyfile)
+        shutil.copytree(source(name), copy, copy_function=shutil.copyfile)
         copy.chmod(0o755)
         made = Path(folder, "program")
         command = ["nice", "-n", "19", "go", "build", "-trimpath", "-ldflags", flags]
