@@ -82,6 +82,7 @@ def test_who_connects_while_it_is_gone_is_answered_by_the_next(serving, tmp_path
         asking = [threading.Thread(target=asks, args=(first,)) for _ in range(6)]
         for thread in asking[:3]:
             thread.start()
+        assert eventually(lambda: connections(first.port) == 3)
         with started(**how, held=True) as second:
             with second.holding():
                 for thread in asking[3:]:

@@ -27,8 +27,9 @@ class Process:
         while not {"listening", "self-signed"} & set(found) or "listening" not in found:
             line = popen.stderr.readline()
             if not line.startswith("{"):
-                popen.kill()
-                raise AssertionError(f"the server did not start: {line}{popen.stderr.read()}")
+                popen.terminate()
+                _, rest = popen.communicate(timeout=SECONDS)
+                raise AssertionError(f"the server did not start: {log}\n{line}{rest}")
             log.append(json.loads(line))
             found[log[-1]["event"]] = log[-1]
         address = found["listening"]["validate"].removeprefix("https://").removesuffix("/validate")

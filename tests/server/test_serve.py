@@ -95,8 +95,8 @@ def test_reviews_over_one_kept_connection(server):
     connection.close()
 
 
-def test_no_session_can_be_resumed(server):
-    """Nor was it made: TLS 1.3 has the server send tickets, asked or not."""
+def test_no_ticket_is_sent(server):
+    """TLS 1.3 has a server send two, asked or not."""
     with closing(connect(server)) as connection:
         ask(connection)
         assert connection.sock.version() == "TLSv1.3"
