@@ -184,7 +184,7 @@ def _runs(
     first = stack.enter_context(begin(folder / "one"))
     load(first, one, 1, 1)  # the image is read
 
-    def held_before(name: str, store: _Store) -> Run:
+    def in_memory(name: str, store: _Store) -> Run:
         full = stack.enter_context(begin(folder / name, options=store.options))
         _ask_for_each(full, names)
         return partial(load, full, many, CONNECTIONS, SECONDS)
@@ -200,7 +200,7 @@ def _runs(
 
     return (
         {"one image": partial(load, first, one, CONNECTIONS, SECONDS)}
-        | {f"{IMAGES:,} in memory, {name} behind": held_before(name, each)
+        | {f"{IMAGES:,} in memory, {name} behind": in_memory(name, each)
            for name, each in stores.items()}
         | {f"{IMAGES:,} found in {name}": partial(found_in, each) for name, each in stores.items()}
     )  # fmt: skip

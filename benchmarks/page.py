@@ -232,8 +232,8 @@ def _admission(found: Results) -> str:
         "clients; asked; pods/s; p50, ms; p99, ms; added p50; added p99",
         (
             (
-                clients, name, f"{one['rate']:,.0f}", f"{one['p50']:.1f}", f"{one['p99']:.1f}",
-                f"{one['added p50']:.1f}", f"{one['added p99']:.1f}",
+                clients, name, f"{one['rate']:,.0f}", f"{one['p50']:,.1f}", f"{one['p99']:,.1f}",
+                f"{one['added p50']:,.1f}", f"{one['added p99']:,.1f}",
             )
             for clients, asked in found["admission"].items()
             for name, one in asked.items()

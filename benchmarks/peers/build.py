@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import samples
@@ -46,12 +46,6 @@ MODULES = {
         "./cmd/cli/kubectl-kyverno",
         "github.com/kyverno/kyverno/pkg/version.BuildVersion",
     ),
-    "Kyverno-controller": Module(
-        "github.com/kyverno/kyverno",
-        "v1.19.1",
-        "./cmd/kyverno",
-        "github.com/kyverno/kyverno/pkg/version.BuildVersion",
-    ),
     "Trivy": Module(
         "github.com/aquasecurity/trivy",
         "v0.74.0",
@@ -60,6 +54,7 @@ MODULES = {
         {"GOEXPERIMENT": "jsonv2"},
     ),
 }
+MODULES["Kyverno-controller"] = replace(MODULES["Kyverno"], package="./cmd/kyverno")
 
 
 def place(name: str) -> Path:
@@ -68,7 +63,7 @@ def place(name: str) -> Path:
 
 
 def source(name: str) -> Path:
-    """Its module's folder, among what Go has downloaded."""
+    """Its module's folder, which Go downloads where it has not."""
     module = MODULES[name]
     command = ["go", "mod", "download", "-json", f"{module.path}@{module.version}"]
     told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours

@@ -1,8 +1,9 @@
 """Kyverno's admission controller beside an API server, asked about the pods of one namespace.
 
 ``python -m benchmarks.peers.build Kyverno-controller`` builds it. It runs out of the cluster, as
-its developers run it (``--serverIP``), by its own defaults but for the plain registry on the
-loopback, and for metrics, which nobody asks for.
+its developers run it (``--serverIP``), by its flags' defaults but for the plain registry on the
+loopback, and for metrics, which nobody asks for. HTTP/2 is switched off: an API server speaks
+HTTP/1.1 to webhooks, except on the loopback (``isLocalHost``, its pkg/util/webhook/client.go).
 """
 
 from __future__ import annotations
@@ -20,28 +21,30 @@ from tests.cluster.support.objects import pod
 from tests.cluster.support.processes import eventually, free_port, listens, running
 
 NAME: Final = "Kyverno-controller"
-_SPACE: Final = "kyverno"
+_KYVERNO: Final = "kyverno"
+"""Its namespace, and whatever else it wants the name of."""
 _CRDS: Final = ("kyverno", "policies.kyverno.io", "policyreport", "reports")
 """Folders of its module."""
 
 
 @contextmanager
-def kyverno(folder: Path, api: Cluster, namespace: str, *, root: str) -> Iterator[None]:
+def kyverno_beside(folder: Path, api: Cluster, namespace: str, *, root: str) -> Iterator[None]:
     """Run it with ``KYVERNO_POLICY`` alone, from when it refuses the image ``root``."""
     crds = build.source(NAME) / "config" / "crds"
     for name in _CRDS:
         api.must("create", "-f", str(crds / name))
-    api.must("create", "namespace", _SPACE)
+    api.must("wait", "--for=condition=Established", "crd", "--all")
+    api.must("create", "namespace", _KYVERNO)
     only = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]}
     asked = json.dumps({"namespaceSelector": {"matchExpressions": [only]}})
-    for name, data in ((_SPACE, {"webhooks": asked}), (f"{_SPACE}-metrics", {})):
+    for name, data in ((_KYVERNO, {"webhooks": asked}), (f"{_KYVERNO}-metrics", {})):
         settings = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name},
             "data": data,
         }
-        api.must("create", "-n", _SPACE, "-f", "-", stdin=json.dumps(settings))
+        api.must("create", "-n", _KYVERNO, "-f", "-", stdin=json.dumps(settings))
     api.must("create", "-f", "-", stdin=KYVERNO_POLICY)
     port = free_port()
     command: list[str | Path] = [
@@ -52,12 +55,13 @@ def kyverno(folder: Path, api: Cluster, namespace: str, *, root: str) -> Iterato
         "--controllerRuntimeMetricsAddress=0",
     ]
     env = {
-        "KYVERNO_NAMESPACE": _SPACE,
-        "KYVERNO_SERVICEACCOUNT_NAME": _SPACE,
-        "KYVERNO_DEPLOYMENT": _SPACE,
-        "KYVERNO_POD_NAME": _SPACE,
-        "INIT_CONFIG": _SPACE,
-        "METRICS_CONFIG": f"{_SPACE}-metrics",
+        "KYVERNO_NAMESPACE": _KYVERNO,
+        "KYVERNO_SERVICEACCOUNT_NAME": _KYVERNO,
+        "KYVERNO_DEPLOYMENT": _KYVERNO,
+        "KYVERNO_POD_NAME": _KYVERNO,
+        "INIT_CONFIG": _KYVERNO,
+        "METRICS_CONFIG": f"{_KYVERNO}-metrics",
+        "GODEBUG": "http2server=0",
     }
 
     def refuses() -> bool:

@@ -19,7 +19,7 @@ this are asked of the images of the [catalogue](catalogue.md)'s first chapter th
 The page is written by `python -m benchmarks.peers`, which runs the tools:
 
 ```console
-$ python -m benchmarks.peers.build      # from their Go modules: minutes, and GiB of Go's caches
+$ python -m benchmarks.peers.build Dockle Kyverno Trivy   # from Go modules: minutes, and GiB
 $ python -m benchmarks.peers --dockle PATH --kyverno PATH --trivy PATH
 ```
 
