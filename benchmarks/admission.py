@@ -20,7 +20,7 @@ from typing import Any, Final
 from benchmarks import wrk
 from benchmarks.peers.build import place
 from benchmarks.peers.controller import NAME, kyverno_beside
-from benchmarks.rounds import Found
+from benchmarks.rounds import Found, in_turns
 from benchmarks.warm import allowed
 from benchmarks.wrk import Load
 from tests.cluster import build
@@ -70,22 +70,13 @@ def admission() -> Found:
         print("\npods created by server-side dry runs through a real API server")
         print("clients  asked         pods/s   p50   p99 ms   added p50    p99 ms")
         return {
-            str(clients): _shown(clients, _in_turns(
-                {name: partial(load, space, clients, SECONDS) for name, space in spaces.items()}
+            str(clients): _shown(clients, in_turns(
+                {name: partial(load, space, clients, SECONDS) for name, space in spaces.items()},
+                ROUNDS,
+                dropped=0,
             ))
             for clients in CLIENTS
         }  # fmt: skip
-
-
-def _in_turns(runs: Mapping[str, Callable[[], Load]]) -> Mapping[str, Sequence[Load]]:
-    """Each once a round, and another one first in each: what one leaves behind strikes all."""
-    taken: dict[str, list[Load]] = {name: [] for name in runs}
-    names = list(runs)
-    for number in range(ROUNDS):
-        first = number % len(names)
-        for name in (*names[first:], *names[:first]):
-            taken[name].append(runs[name]())
-    return taken
 
 
 def _shown(clients: int, taken: Mapping[str, Sequence[Load]]) -> Found:

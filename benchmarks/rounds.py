@@ -47,9 +47,17 @@ def timed(work: Callable[[], object]) -> Run:
 def in_turns(
     runs: Mapping[str, Callable[[], T]], rounds: int = ROUNDS, *, dropped: int = 1
 ) -> Mapping[str, Sequence[T]]:
-    """What each run came to, once a round; ``dropped`` rounds before, which do not count."""
-    taken = [{name: run() for name, run in runs.items()} for _ in range(dropped + rounds)][dropped:]
-    return {name: [one[name] for one in taken] for name in runs}
+    """What each run came to, once a round; ``dropped`` rounds before, which do not count.
+
+    Another one is first in each round, so that what a run leaves behind strikes all of them.
+    """
+    taken: dict[str, list[T]] = {name: [] for name in runs}
+    names = list(runs)
+    for number in range(dropped + rounds):
+        first = number % len(names)
+        for name in (*names[first:], *names[:first]):
+            taken[name].append(runs[name]())
+    return {name: each[dropped:] for name, each in taken.items()}
 
 
 @contextmanager

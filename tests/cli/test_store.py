@@ -189,25 +189,15 @@ def test_how_long_a_server_may_take_is_told(tmp_path, told, seconds):
             "--store valkey only",
             id="a timeout for a file",
         ),
-        pytest.param(
-            [*options(1, "key"), "--store-timeout", "31s"],
-            "30s at most",
-            id="too long",
-        ),
+        pytest.param([*options(1, "key"), "--store-timeout", "31s"], "30s at most", id="too long"),
         pytest.param(
             ["--store", "valkey", "--store-server", "a", "--store-key-file", "key"],
             "HOST:PORT",
             id="no port",
         ),
+        pytest.param(options(1, "short"), "32 bytes", id="a short key"),
         pytest.param(
-            options(1, "short"),
-            "32 bytes",
-            id="a short key",
-        ),
-        pytest.param(
-            [*options(1, "key"), "--store-ca-file", "key"],
-            "--store-tls",
-            id="a CA and no TLS",
+            [*options(1, "key"), "--store-ca-file", "key"], "--store-tls", id="a CA and no TLS"
         ),
         pytest.param(
             [*options(1, "key"), "--store-tls", "--store-ca-file", "key"],

@@ -57,11 +57,9 @@ def test_set_by_hand_it_stays(guard, tmp_path):
 def test_what_it_owns_still_it_lets_go_of(guard, tmp_path):
     """As where the request after a write failed: Helm would meet a conflict for ever."""
     one, port = guard
-    change = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
-    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: installed(a)), a.said  # from here on, it has nothing to write
-        one.must(*words, "--field-manager", MANAGER)
+        own(one, "timeoutSeconds", 6)
         assert eventually(lambda: MANAGER not in managers(one)), a.said
     assert live(one)["webhooks"][0]["timeoutSeconds"] == 6
 
@@ -69,8 +67,7 @@ def test_what_it_owns_still_it_lets_go_of(guard, tmp_path):
 def test_what_is_written_is_let_go_of_at_once(guard):
     """Not only at the next look: Helm may come before that."""
     one, _ = guard
-    load_kube_config(str(one.folder / "kubeconfig"))
-    registration = Registration(DynamicClient(ApiClient()), NAME, report=lambda *_: None)
+    registration = Registration(client(one), NAME, report=lambda *_: None)
     registration.fail_closed(registration.read())
     assert flipped(one)
 
@@ -78,12 +75,9 @@ def test_what_is_written_is_let_go_of_at_once(guard):
 def test_who_only_flips_the_policy_lets_go_at_its_next_look(guard):
     """As with certificates of somebody else's."""
     one, _ = guard
-    change = json.dumps([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}])
-    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
-    one.must(*words, "--field-manager", MANAGER)
+    own(one, "failurePolicy", "Fail")
     assert not flipped(one)
-    load_kube_config(str(one.folder / "kubeconfig"))
-    api, report = DynamicClient(ApiClient()), lambda *_: None
+    api, report = client(one), lambda *_: None
     registration = Registration(api, NAME, report=report)
     enforcement = Enforcement(api, registration, namespace="default", report=report)
     assert not enforcement.step(registration.read())
@@ -93,9 +87,7 @@ def test_who_only_flips_the_policy_lets_go_at_its_next_look(guard):
 def test_what_is_not_ours_to_manage_is_not_let_go_of(guard, tmp_path):
     one, port = guard
     one.must("annotate", "validatingwebhookconfiguration", NAME, f"{MANAGED}=false")
-    change = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
-    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
-    one.must(*words, "--field-manager", MANAGER)
+    own(one, "timeoutSeconds", 6)
     with Replica(one, tmp_path / "a", "a", port=port).running() as a:
         assert eventually(lambda: a.leader.leading), a.said
         assert not eventually(lambda: MANAGER not in managers(one), seconds=1.5)
@@ -112,6 +104,19 @@ def chart(folder, port):
     text = text.replace("POLICY", "{{ .Values.failurePolicy }}")
     (folder / "templates/vwc.yaml").write_text(text.replace("SECONDS", "{{ .Values.timeout }}"))
     return folder
+
+
+def client(one):
+    """As the controller has it."""
+    load_kube_config(str(one.folder / "kubeconfig"))
+    return DynamicClient(ApiClient())
+
+
+def own(one, field, value):
+    """Have the controller own a field of the first webhook, as if it had just written it."""
+    change = json.dumps([{"op": "replace", "path": f"/webhooks/0/{field}", "value": value}])
+    words = ("patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p", change)
+    one.must(*words, "--field-manager", MANAGER)
 
 
 def flipped(one):

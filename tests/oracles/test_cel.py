@@ -141,7 +141,8 @@ CLASSES = {
     "substring to the end": r"substring\(<start>, <end>\): <start> or <end> is greater",
 }
 AHEAD = re.compile(
-    r"invalid (duration|timestamp|matches) argument|expected type '[\w()]+' but found '[\w()]+'"
+    r"invalid (duration|timestamp|matches) argument"
+    r"|expected type '(\w+|list\(\w+\))' but found '(\w+|list\(\w+\))'"
     r"|overflow|(division|modulus) by zero|type conversion error|index out of (range|bounds)"
     r"|unsupported|no such overload"
 )
